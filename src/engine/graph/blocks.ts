@@ -1,0 +1,117 @@
+import type { GraphBuilder, Value } from './builder.js'
+import {
+  attention,
+  conv,
+  gelu,
+  groupNorm,
+  imageToTokens,
+  layerNorm,
+  linear,
+  sequenceShape,
+  silu,
+  tokensToImage,
+} from './layers.js'
+
+/** Residual blocks and transformers of UNets, ControlNets and autoencoders, named as diffusers names them. */
+
+export interface NormSettings {
+  readonly groups: number
+  readonly epsilon: number
+}
+
+/**
+ * ResnetBlock2D: (N, from, H, W) to (N, to, H, W).
+ * @param activatedTime silu(time embedding), (N, width), or undefined where the block has no time input (autoencoders)
+ */
+export function resnetBlock(
+  g: GraphBuilder,
+  x: Value,
+  name: string,
+  channels: { readonly from: number; readonly to: number },
+  norm: NormSettings,
+  activatedTime?: { readonly value: Value; readonly width: number },
+): Value {
+  const { from, to } = channels
+  let hidden = silu(g, groupNorm(g, x, `${name}.norm1`, from, norm.groups, norm.epsilon))
+  hidden = conv(g, hidden, `${name}.conv1`, from, to)
+  if (activatedTime) {
+    const shift = linear(g, activatedTime.value, `${name}.time_emb_proj`, activatedTime.width, to)
+    hidden = g.node('Add', [hidden, g.node('Unsqueeze', [shift, g.ints([2, 3])])])
+  }
+  hidden = silu(g, groupNorm(g, hidden, `${name}.norm2`, to, norm.groups, norm.epsilon))
+  hidden = conv(g, hidden, `${name}.conv2`, to, to)
+  const shortcut = from === to ? x : conv(g, x, `${name}.conv_shortcut`, from, to, { kernel: 1 })
+  return g.node('Add', [shortcut, hidden])
+}
+
+/** The prompt, as the transformers read it. */
+export interface PromptContext {
+  /** Flattened encoder hidden states, (N * S, width). */
+  readonly tokens: Value
+  readonly width: number
+}
+
+export interface TransformerSettings {
+  readonly channels: number
+  readonly heads: number
+  readonly layers: number
+  readonly groups: number
+  /** Whether proj_in and proj_out are linear layers (SD2.x, SDXL) or 1x1 convolutions (SD1.x). */
+  readonly linearProjection: boolean
+}
+
+/** Epsilon of Transformer2DModel's group norm; diffusers fixes it, whatever the config's norm_eps. */
+const TRANSFORMER_NORM_EPSILON = 1e-6
+const LAYER_NORM_EPSILON = 1e-5
+
+/** Transformer2DModel: self-attention, cross-attention to the prompt and a gated feed-forward, `layers` times. */
+export function transformer(
+  g: GraphBuilder,
+  x: Value,
+  name: string,
+  context: PromptContext,
+  { channels, heads, layers, groups, linearProjection }: TransformerSettings,
+): Value {
+  const sequence = sequenceShape(g, x, channels)
+  const normal = groupNorm(g, x, `${name}.norm`, channels, groups, TRANSFORMER_NORM_EPSILON)
+  let tokens = linearProjection
+    ? linear(g, imageToTokens(g, normal, channels), `${name}.proj_in`, channels, channels)
+    : imageToTokens(g, conv(g, normal, `${name}.proj_in`, channels, channels, { kernel: 1 }), channels)
+  for (let index = 0; index < layers; index++) {
+    tokens = transformerLayer(g, tokens, `${name}.transformer_blocks.${index}`, context, { channels, heads, sequence })
+  }
+  const projected = linearProjection
+    ? tokensToImage(g, linear(g, tokens, `${name}.proj_out`, channels, channels), x, sequence)
+    : conv(g, tokensToImage(g, tokens, x, sequence), `${name}.proj_out`, channels, channels, { kernel: 1 })
+  return g.node('Add', [projected, x])
+}
+
+/** BasicTransformerBlock on flattened tokens. */
+function transformerLayer(
+  g: GraphBuilder,
+  tokens: Value,
+  name: string,
+  context: PromptContext,
+  { channels, heads, sequence }: { channels: number; heads: number; sequence: Value },
+): Value {
+  const attend = (query: Value, from: Value, width: number, part: string): Value => {
+    const q = linear(g, query, `${part}.to_q`, channels, channels, false)
+    const k = linear(g, from, `${part}.to_k`, width, channels, false)
+    const v = linear(g, from, `${part}.to_v`, width, channels, false)
+    return linear(g, attention(g, [q, k, v], channels, { heads, sequence }), `${part}.to_out.0`, channels, channels)
+  }
+  const norm = (x: Value, part: string): Value => layerNorm(g, x, `${name}.${part}`, channels, LAYER_NORM_EPSILON)
+
+  const first = norm(tokens, 'norm1')
+  tokens = g.node('Add', [attend(first, first, channels, `${name}.attn1`), tokens])
+  tokens = g.node('Add', [attend(norm(tokens, 'norm2'), context.tokens, context.width, `${name}.attn2`), tokens])
+  return g.node('Add', [gatedFeedForward(g, norm(tokens, 'norm3'), `${name}.ff.net`, channels), tokens])
+}
+
+/** GEGLU feed-forward: half of the first projection gates the other half. */
+function gatedFeedForward(g: GraphBuilder, x: Value, name: string, channels: number): Value {
+  const inner = 4 * channels
+  const projected = linear(g, x, `${name}.0.proj`, channels, 2 * inner)
+  const [value, gate] = g.nodes('Split', [projected], 2, { attributes: { axis: -1, num_outputs: 2 } })
+  return linear(g, g.node('Mul', [value, gelu(g, gate)]), `${name}.2`, inner, channels)
+}

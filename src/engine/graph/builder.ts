@@ -1,0 +1,171 @@
+import { create, toBinary, type MessageInitShape } from '@bufbuild/protobuf'
+import {
+  AttributeProto_AttributeType as AttributeType,
+  ModelProtoSchema,
+  type AttributeProtoSchema,
+  type NodeProtoSchema,
+  type TensorProtoSchema,
+  type ValueInfoProtoSchema,
+} from './onnx_pb.js'
+import type { WeightShape } from '../weights/weights.js'
+
+/** A value that flows in a graph, by its name. */
+export type Value = string
+
+/** A dim is a number, or a name for a size that is only known when the graph runs. */
+export type Dim = number | string
+
+/** A finished graph: the bytes to compile, and what has to be bound. */
+export interface Graph {
+  /** ONNX ModelProto. */
+  readonly model: Uint8Array
+  /** What has to be bound, with the name and shape that the model file's tensor has. */
+  readonly weights: readonly WeightShape[]
+  readonly outputs: readonly string[]
+}
+
+type Attribute = number | string | readonly number[]
+
+export interface NodeOptions {
+  readonly attributes?: Readonly<Record<string, Attribute>>
+  /** Attributes that the operator declares as floats, whatever their value. */
+  readonly floats?: Readonly<Record<string, number>>
+  /** 'com.microsoft' for the runtime's own operators. */
+  readonly domain?: string
+}
+
+/** Collects nodes; every method that computes gives the name of its result. */
+export interface GraphBuilder {
+  input(name: string, type: 'float32' | 'int64', dims: readonly Dim[]): Value
+  /** A weight is an input too: it is bound, not compiled in. Asking twice gives the same value. */
+  weight(name: string, dims: readonly number[]): Value
+  floats(values: readonly number[], dims?: readonly number[]): Value
+  ints(values: readonly number[]): Value
+  node(operator: string, inputs: readonly Value[], options?: NodeOptions): Value
+  nodes(operator: string, inputs: readonly Value[], outputCount: number, options?: NodeOptions): Value[]
+  output(name: string, value: Value, dims: readonly Dim[]): void
+  build(): Graph
+}
+
+// ONNX's TensorProto.DataType.
+const FLOAT = 1
+const INT64 = 7
+
+const IR_VERSION = 10n
+const ONNX_OPSET = 20n
+const MICROSOFT_OPSET = 1n
+
+export function createGraphBuilder(graphName: string): GraphBuilder {
+  const nodes: MessageInitShape<typeof NodeProtoSchema>[] = []
+  const inputs: MessageInitShape<typeof ValueInfoProtoSchema>[] = []
+  const outputs: MessageInitShape<typeof ValueInfoProtoSchema>[] = []
+  const initializers: MessageInitShape<typeof TensorProtoSchema>[] = []
+  const constants = new Map<string, Value>()
+  const weights = new Map<string, WeightShape>()
+  const outputNames = new Map<Value, string>()
+  let counter = 0
+
+  const addNode = (operator: string, args: readonly Value[], outs: Value[], options: NodeOptions = {}): void => {
+    nodes.push({
+      opType: operator,
+      name: `${operator}_${nodes.length}`,
+      input: [...args],
+      output: outs,
+      attribute: attributesOf(options),
+      domain: options.domain ?? '',
+    })
+  }
+  const fresh = (operator: string): Value => `${operator}#${counter++}`
+  const constant = (type: number, dims: readonly number[], bytes: Uint8Array): Value => {
+    const key = `${type}:${dims}:${Buffer.from(bytes).toString('base64')}`
+    const known = constants.get(key)
+    if (known) return known
+    const name = fresh('const')
+    initializers.push({ name, dataType: type, dims: dims.map(BigInt), rawData: bytes })
+    constants.set(key, name)
+    return name
+  }
+
+  return {
+    input(name, type, dims) {
+      inputs.push(valueInfo(name, type === 'float32' ? FLOAT : INT64, dims))
+      return name
+    },
+    weight(name, dims) {
+      if (!weights.has(name)) {
+        weights.set(name, { name, dims })
+        inputs.push(valueInfo(name, FLOAT, dims))
+      }
+      return name
+    },
+    floats: (values, dims = [values.length]) => constant(FLOAT, dims, bytesOf(Float32Array.from(values))),
+    ints: (values) => constant(INT64, [values.length], bytesOf(BigInt64Array.from(values, BigInt))),
+    node(operator, args, options) {
+      const out = fresh(operator)
+      addNode(operator, args, [out], options)
+      return out
+    },
+    nodes(operator, args, outputCount, options) {
+      const outs = Array.from({ length: outputCount }, () => fresh(operator))
+      addNode(operator, args, outs, options)
+      return outs
+    },
+    output(name, value, dims) {
+      // The value itself becomes the output: an Identity node would copy it at every run.
+      if (outputNames.has(value)) throw new Error(`${value} is an output already.`)
+      outputNames.set(value, name)
+      outputs.push(valueInfo(name, FLOAT, dims))
+    },
+    build() {
+      const rename = (value: string): string => outputNames.get(value) ?? value
+      for (const node of nodes) {
+        node.input = node.input?.map(rename)
+        node.output = node.output?.map(rename)
+      }
+      const model = create(ModelProtoSchema, {
+        irVersion: IR_VERSION,
+        producerName: 'swiftd',
+        opsetImport: [
+          { domain: '', version: ONNX_OPSET },
+          { domain: 'com.microsoft', version: MICROSOFT_OPSET },
+        ],
+        graph: { name: graphName, node: nodes, input: inputs, output: outputs, initializer: initializers },
+      })
+      return {
+        model: toBinary(ModelProtoSchema, model),
+        weights: [...weights.values()],
+        outputs: outputs.map((output) => output.name ?? ''),
+      }
+    },
+  }
+}
+
+function attributesOf({ attributes = {}, floats = {} }: NodeOptions): MessageInitShape<typeof AttributeProtoSchema>[] {
+  return [
+    ...Object.entries(attributes).map(([name, value]) => attribute(name, value)),
+    ...Object.entries(floats).map(([name, f]) => ({ name, f, type: AttributeType.FLOAT })),
+  ]
+}
+
+function attribute(name: string, value: Attribute): MessageInitShape<typeof AttributeProtoSchema> {
+  if (typeof value === 'number') return { name, i: BigInt(value), type: AttributeType.INT }
+  if (typeof value === 'string') return { name, s: new TextEncoder().encode(value), type: AttributeType.STRING }
+  return { name, ints: value.map(BigInt), type: AttributeType.INTS }
+}
+
+function valueInfo(
+  name: string,
+  elemType: number,
+  dims: readonly Dim[],
+): MessageInitShape<typeof ValueInfoProtoSchema> {
+  const dim = dims.map((size) =>
+    typeof size === 'number'
+      ? { value: { case: 'dimValue' as const, value: BigInt(size) } }
+      : { value: { case: 'dimParam' as const, value: size } },
+  )
+  return { name, type: { tensorType: { elemType, shape: { dim } } } }
+}
+
+function bytesOf(values: Float32Array | BigInt64Array): Uint8Array {
+  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
+}

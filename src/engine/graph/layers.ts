@@ -1,0 +1,146 @@
+import type { GraphBuilder, Value } from './builder.js'
+
+/**
+ * The layers that diffusers' networks are made of. Weights keep PyTorch's names and layouts; images are (N, C, H, W),
+ * token sequences are flattened to (N * S, C) so that linear layers are plain matrix products.
+ */
+
+const MICROSOFT = 'com.microsoft'
+
+/** x (T, from) times a PyTorch weight (to, from), plus bias: the product reads the weight as it lies in the file. */
+export function linear(g: GraphBuilder, x: Value, name: string, from: number, to: number, bias = true): Value {
+  const weight = g.weight(`${name}.weight`, [to, from])
+  const inputs = bias ? [x, weight, g.weight(`${name}.bias`, [to])] : [x, weight]
+  return g.node('Gemm', inputs, { attributes: { transB: 1 } })
+}
+
+export interface ConvOptions {
+  /** Side of the square kernel. @default 3 */
+  readonly kernel?: number
+  /** @default 1 */
+  readonly stride?: number
+  /** Padding at top, left, bottom, right. @default the kernel's "same" padding */
+  readonly pads?: readonly [number, number, number, number]
+}
+
+/** A 2-d convolution with bias. */
+export function conv(
+  g: GraphBuilder,
+  x: Value,
+  name: string,
+  from: number,
+  to: number,
+  options: ConvOptions = {},
+): Value {
+  const { kernel = 3, stride = 1 } = options
+  const same = (kernel - 1) / 2
+  const inputs = [x, g.weight(`${name}.weight`, [to, from, kernel, kernel]), g.weight(`${name}.bias`, [to])]
+  return g.node('Conv', inputs, {
+    attributes: {
+      kernel_shape: [kernel, kernel],
+      strides: [stride, stride],
+      pads: options.pads ?? [same, same, same, same],
+    },
+  })
+}
+
+/** Group normalisation with its affine part. The runtime's CPU provider has none; an instance norm over groups is one. */
+export function groupNorm(
+  g: GraphBuilder,
+  x: Value,
+  name: string,
+  channels: number,
+  groups: number,
+  epsilon: number,
+): Value {
+  const grouped = g.node('Reshape', [x, g.ints([0, groups, -1])])
+  const ones = g.floats(new Array<number>(groups).fill(1))
+  const zeros = g.floats(new Array<number>(groups).fill(0))
+  const normal = g.node('InstanceNormalization', [grouped, ones, zeros], { floats: { epsilon } })
+  const restored = g.node('Reshape', [normal, g.node('Shape', [x])])
+  const perChannel = g.ints([channels, 1, 1])
+  const weight = g.node('Reshape', [g.weight(`${name}.weight`, [channels]), perChannel])
+  const bias = g.node('Reshape', [g.weight(`${name}.bias`, [channels]), perChannel])
+  return g.node('Add', [g.node('Mul', [restored, weight]), bias])
+}
+
+/** Layer normalisation over the last axis. */
+export function layerNorm(g: GraphBuilder, x: Value, name: string, channels: number, epsilon: number): Value {
+  const inputs = [x, g.weight(`${name}.weight`, [channels]), g.weight(`${name}.bias`, [channels])]
+  return g.node('LayerNormalization', inputs, { attributes: { axis: -1 }, floats: { epsilon } })
+}
+
+/** x * sigmoid(x), which is the runtime's QuickGelu with alpha 1. */
+export function silu(g: GraphBuilder, x: Value): Value {
+  return quickGelu(g, x, 1)
+}
+
+/** x * sigmoid(alpha * x); CLIP's "quick_gelu" has alpha 1.702. */
+export function quickGelu(g: GraphBuilder, x: Value, alpha = 1.702): Value {
+  return g.node('QuickGelu', [x], { floats: { alpha }, domain: MICROSOFT })
+}
+
+/** The exact GELU, by the error function. */
+export function gelu(g: GraphBuilder, x: Value): Value {
+  return g.node('Gelu', [x])
+}
+
+/** The shape (batch of `like`, -1, channels), to turn flattened tokens into a batch of sequences. */
+export function sequenceShape(g: GraphBuilder, like: Value, channels: number): Value {
+  const batch = g.node('Shape', [like], { attributes: { start: 0, end: 1 } })
+  return g.node('Concat', [batch, g.ints([-1, channels])], { attributes: { axis: 0 } })
+}
+
+export interface AttentionOptions {
+  readonly heads: number
+  /** Shape that turns flattened tokens into (N, S, C), see `sequenceShape`. */
+  readonly sequence: Value
+  /** Each token sees only itself and earlier ones. @default false */
+  readonly causal?: boolean
+}
+
+/** Multi-head attention over flattened queries, keys and values of equal width. Returns flattened tokens. */
+export function attention(
+  g: GraphBuilder,
+  [query, key, value]: readonly [Value, Value, Value],
+  channels: number,
+  { heads, sequence, causal = false }: AttentionOptions,
+): Value {
+  const sequences = [query, key, value].map((flat) => g.node('Reshape', [flat, sequence]))
+  const attended = g.node('MultiHeadAttention', sequences, {
+    attributes: { num_heads: heads, ...(causal ? { unidirectional: 1 } : {}) },
+    domain: MICROSOFT,
+  })
+  return g.node('Reshape', [attended, g.ints([-1, channels])])
+}
+
+/** (N, C, H, W) to flattened tokens (N * H * W, C). */
+export function imageToTokens(g: GraphBuilder, x: Value, channels: number): Value {
+  const planes = g.node('Reshape', [x, g.ints([0, channels, -1])])
+  const tokens = g.node('Transpose', [planes], { attributes: { perm: [0, 2, 1] } })
+  return g.node('Reshape', [tokens, g.ints([-1, channels])])
+}
+
+/** Flattened tokens back to the image shape of `like`, which has the same channels. */
+export function tokensToImage(g: GraphBuilder, tokens: Value, like: Value, sequence: Value): Value {
+  const sequences = g.node('Reshape', [tokens, sequence])
+  const planes = g.node('Transpose', [sequences], { attributes: { perm: [0, 2, 1] } })
+  return g.node('Reshape', [planes, g.node('Shape', [like])])
+}
+
+/** Nearest-neighbour resize to the height and width of `like`, indexed as PyTorch does. */
+export function resizeLike(g: GraphBuilder, x: Value, like: Value): Value {
+  const size = g.node('Shape', [like], { attributes: { start: 2, end: 4 } })
+  return resizeNearest(g, [x, '', '', size])
+}
+
+/** Nearest-neighbour upsampling to twice the height and width. */
+export function upsample2x(g: GraphBuilder, x: Value): Value {
+  return resizeNearest(g, [x, '', g.floats([2, 2])])
+}
+
+function resizeNearest(g: GraphBuilder, inputs: Value[]): Value {
+  return g.node('Resize', inputs, {
+    attributes: { axes: [2, 3], mode: 'nearest', coordinate_transformation_mode: 'asymmetric', nearest_mode: 'floor' },
+  })
+}

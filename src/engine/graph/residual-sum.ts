@@ -1,0 +1,31 @@
+import { createGraphBuilder, type Graph } from './builder.js'
+import type { TrunkShapes } from './unet.js'
+import { UNET_NAMES } from './unet.js'
+
+/** Input names of the residual sum besides the encoder's own. */
+export const RESIDUAL_NAMES = {
+  residual: (index: number) => `residual.${index}`,
+  midResidual: 'residual.mid',
+  scales: 'scales',
+} as const
+
+/**
+ * Adds one ControlNet's residuals to what a UNet encoder hands over: skip.i + scales[i] * residual.i, and the mid block's
+ * with the last scale. Several ControlNets are summed by running it once for each, as their residuals arrive.
+ * Inputs: skip.i, mid, residual.i, residual.mid, scales (skips + 1). Outputs: skip.i, mid (as `out.…`).
+ */
+export function buildResidualSum({ skips, mid }: TrunkShapes): Graph {
+  const g = createGraphBuilder('residual-sum')
+  const scales = g.input(RESIDUAL_NAMES.scales, 'float32', [skips.length + 1])
+  const each = g.nodes('Split', [scales], skips.length + 1, { attributes: { axis: 0, num_outputs: skips.length + 1 } })
+  const add = (name: string, residual: string, channels: number, scale: string): void => {
+    const dims = ['N', channels, `h.${name}`, `w.${name}`]
+    const scaled = g.node('Mul', [g.input(residual, 'float32', dims), scale])
+    g.output(`out.${name}`, g.node('Add', [g.input(name, 'float32', dims), scaled]), dims)
+  }
+  skips.forEach(({ channels }, index) => {
+    add(UNET_NAMES.skip(index), RESIDUAL_NAMES.residual(index), channels, each[index])
+  })
+  add(UNET_NAMES.mid, RESIDUAL_NAMES.midResidual, mid.channels, each[skips.length])
+  return g.build()
+}

@@ -1,0 +1,100 @@
+import type { VaeConfig } from '../weights/config.js'
+import { resnetBlock, type NormSettings } from './blocks.js'
+import { createGraphBuilder, type Graph, type GraphBuilder, type Value } from './builder.js'
+import {
+  attention,
+  conv,
+  groupNorm,
+  imageToTokens,
+  linear,
+  sequenceShape,
+  silu,
+  tokensToImage,
+  upsample2x,
+} from './layers.js'
+
+/** Input and output names of the autoencoder graphs. */
+export const VAE_NAMES = { latents: 'latents', image: 'image', moments: 'moments' } as const
+
+/** Epsilon of every group norm in AutoencoderKL; diffusers fixes it. */
+const NORM_EPSILON = 1e-6
+
+/** AutoencoderKL's decoder with its post_quant_conv: latents (N, C, h, w), unscaled, to image (N, 3, 8h, 8w). */
+export function buildVaeDecoder(config: VaeConfig): Graph {
+  const g = createGraphBuilder('vae-decoder')
+  const widths = [...config.block_out_channels].reverse()
+  const norm = normSettings(config)
+  const latents = g.input(VAE_NAMES.latents, 'float32', ['N', config.latent_channels, 'h', 'w'])
+
+  const { latent_channels: depth } = config
+  let hidden = conv(g, latents, 'post_quant_conv', depth, depth, { kernel: 1 })
+  hidden = conv(g, hidden, 'decoder.conv_in', depth, widths[0])
+  hidden = middle(g, hidden, 'decoder.mid_block', widths[0], norm)
+  let width = widths[0]
+  widths.forEach((channels, block) => {
+    for (let layer = 0; layer <= config.layers_per_block; layer++) {
+      const sizes = { from: width, to: channels }
+      hidden = resnetBlock(g, hidden, `decoder.up_blocks.${block}.resnets.${layer}`, sizes, norm)
+      width = channels
+    }
+    if (block < widths.length - 1) {
+      hidden = conv(g, upsample2x(g, hidden), `decoder.up_blocks.${block}.upsamplers.0.conv`, channels, channels)
+    }
+  })
+  hidden = silu(g, groupNorm(g, hidden, 'decoder.conv_norm_out', width, norm.groups, norm.epsilon))
+  const image = conv(g, hidden, 'decoder.conv_out', width, config.out_channels)
+  g.output(VAE_NAMES.image, image, ['N', config.out_channels, 'H', 'W'])
+  return g.build()
+}
+
+/**
+ * AutoencoderKL's encoder with its quant_conv: image (N, 3, H, W) in -1..1 to moments (N, 2C, H/8, W/8), the posterior's
+ * mean and then its log variance, not clamped.
+ */
+export function buildVaeEncoder(config: VaeConfig): Graph {
+  const g = createGraphBuilder('vae-encoder')
+  const widths = config.block_out_channels
+  const norm = normSettings(config)
+  const image = g.input(VAE_NAMES.image, 'float32', ['N', config.in_channels, 'H', 'W'])
+
+  let hidden = conv(g, image, 'encoder.conv_in', config.in_channels, widths[0])
+  let width = widths[0]
+  widths.forEach((channels, block) => {
+    for (let layer = 0; layer < config.layers_per_block; layer++) {
+      const sizes = { from: width, to: channels }
+      hidden = resnetBlock(g, hidden, `encoder.down_blocks.${block}.resnets.${layer}`, sizes, norm)
+      width = channels
+    }
+    if (block < widths.length - 1) {
+      // The autoencoder pads only below and on the right.
+      const name = `encoder.down_blocks.${block}.downsamplers.0.conv`
+      hidden = conv(g, hidden, name, channels, channels, { stride: 2, pads: [0, 0, 1, 1] })
+    }
+  })
+  hidden = middle(g, hidden, 'encoder.mid_block', width, norm)
+  hidden = silu(g, groupNorm(g, hidden, 'encoder.conv_norm_out', width, norm.groups, norm.epsilon))
+  const doubled = 2 * config.latent_channels
+  hidden = conv(g, hidden, 'encoder.conv_out', width, doubled)
+  g.output(VAE_NAMES.moments, conv(g, hidden, 'quant_conv', doubled, doubled, { kernel: 1 }), ['N', doubled, 'h', 'w'])
+  return g.build()
+}
+
+/** UNetMidBlock2D: residual block, one-headed self-attention, residual block. */
+function middle(g: GraphBuilder, x: Value, name: string, width: number, norm: NormSettings): Value {
+  const sizes = { from: width, to: width }
+  const first = resnetBlock(g, x, `${name}.resnets.0`, sizes, norm)
+  const attended = selfAttention(g, first, `${name}.attentions.0`, width, norm)
+  return resnetBlock(g, attended, `${name}.resnets.1`, sizes, norm)
+}
+
+function selfAttention(g: GraphBuilder, x: Value, name: string, width: number, norm: NormSettings): Value {
+  const sequence = sequenceShape(g, x, width)
+  const normal = groupNorm(g, x, `${name}.group_norm`, width, norm.groups, norm.epsilon)
+  const tokens = imageToTokens(g, normal, width)
+  const [q, k, v] = ['to_q', 'to_k', 'to_v'].map((part) => linear(g, tokens, `${name}.${part}`, width, width))
+  const attended = attention(g, [q, k, v], width, { heads: 1, sequence })
+  const projected = linear(g, attended, `${name}.to_out.0`, width, width)
+  return g.node('Add', [x, tokensToImage(g, projected, x, sequence)])
+}
+
+const normSettings = (config: VaeConfig): NormSettings => ({ groups: config.norm_num_groups, epsilon: NORM_EPSILON })

@@ -1,0 +1,53 @@
+import type { Graph } from '../graph/builder.js'
+import type { Environment } from '../ort/environment.js'
+import { openSession } from '../ort/session.js'
+import type { CompiledGraph } from './network.js'
+
+/** Compiled graphs of one process, one for each architecture. */
+export interface GraphCache {
+  /**
+   * The compiled graph of an architecture; compiled on first use.
+   * @param kind which network
+   * @param config all that shapes its graph; equal configs share the session
+   */
+  open(kind: string, config: object, build: () => Graph): Promise<CompiledGraph>
+  /** How many graphs were compiled. */
+  readonly compiled: number
+  /** Releases all sessions. Every binding must be released before. */
+  release(): Promise<void>
+}
+
+export function createGraphCache(environment: Environment): GraphCache {
+  const sessions = new Map<string, Promise<CompiledGraph>>()
+  return {
+    get compiled() {
+      return sessions.size
+    },
+    open(kind, config, build) {
+      const key = `${kind} ${architectureKey(config)}`
+      const known = sessions.get(key)
+      if (known) return known
+      const opening = compile(environment, build())
+      sessions.set(key, opening)
+      opening.catch(() => sessions.delete(key))
+      return opening
+    },
+    async release() {
+      const opened = await Promise.allSettled(sessions.values())
+      sessions.clear()
+      for (const result of opened) if (result.status === 'fulfilled') result.value.session.release()
+    },
+  }
+}
+
+/** Fields of configs that say how a network is used, not how its graph looks. */
+const USAGE_FIELDS = new Set(['sample_size', 'scaling_factor', 'eos_token_id', 'controlnet_conditioning_channel_order'])
+
+function architectureKey(config: object): string {
+  const fields = Object.entries(config).filter(([name, value]) => !USAGE_FIELDS.has(name) && value !== undefined)
+  return JSON.stringify(fields.sort(([a], [b]) => (a < b ? -1 : 1)))
+}
+
+async function compile(environment: Environment, graph: Graph): Promise<CompiledGraph> {
+  return { graph, session: await openSession(environment, graph.model) }
+}

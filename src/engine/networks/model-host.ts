@@ -1,0 +1,62 @@
+import { openEnvironment, type EnvironmentOptions } from '../ort/environment.js'
+import type { Checkpoint } from '../weights/checkpoint.js'
+import { createExclusive } from './exclusive.js'
+import { createGraphCache, type GraphCache } from './graph-cache.js'
+import { openBaseModel, type BaseModel } from './base-model.js'
+
+export interface ModelHostOptions extends EnvironmentOptions {
+  /** Where float32 copies of half-precision files are kept. */
+  readonly cacheDirectory: string
+}
+
+/** All that one process computes with: the runtime, one session for each architecture, and the models that are loaded. */
+export interface ModelHost {
+  readonly graphs: GraphCache
+  /** Loads a checkpoint, or gives the one that is loaded. */
+  load(checkpoint: Checkpoint): Promise<BaseModel>
+  /** Unbinds and unmaps a checkpoint; one that is not loaded is fine. */
+  unload(path: string): Promise<void>
+  /** Releases everything. */
+  release(): Promise<void>
+}
+
+/** Opens the runtime for this process. Call it once: the runtime has one environment per process. */
+export function openModelHost(options: ModelHostOptions): ModelHost {
+  const environment = openEnvironment(options)
+  const graphs = createGraphCache(environment)
+  // One device computes one thing at a time: runs of several jobs take turns instead of sharing the threads.
+  const exclusive = createExclusive()
+  const models = new Map<string, Promise<BaseModel>>()
+  // One path can be opened in several ways: with a variant, a configuration or an autoencoder of another place.
+  const keyOf = ({ path, textEncoders, unet, vae }: Checkpoint): string => {
+    const parts = [...textEncoders, unet, vae].map(({ weightsPath, config }) => [weightsPath, config])
+    return `${path} ${JSON.stringify(parts)}`
+  }
+
+  const unload = async (key: string): Promise<void> => {
+    const loading = models.get(key)
+    models.delete(key)
+    const model = await loading?.catch(() => undefined)
+    if (model) await exclusive(async () => model.release())
+  }
+  return {
+    graphs,
+    load(checkpoint) {
+      const key = keyOf(checkpoint)
+      const known = models.get(key)
+      if (known) return known
+      const loading = openBaseModel(graphs, checkpoint, { cacheDirectory: options.cacheDirectory, exclusive })
+      models.set(key, loading)
+      loading.catch(() => models.delete(key))
+      return loading
+    },
+    async unload(path) {
+      await Promise.all([...models.keys()].filter((key) => key.startsWith(`${path} `)).map(unload))
+    },
+    async release() {
+      await Promise.all([...models.keys()].map(unload))
+      await graphs.release()
+      environment.release()
+    },
+  }
+}

@@ -1,0 +1,64 @@
+import { buildVaeDecoder, buildVaeEncoder, VAE_NAMES as NAMES } from '../graph/vae.js'
+import type { NativeTensor } from '../tensor.js'
+import type { VaeConfig } from '../weights/config.js'
+import type { Weights } from '../weights/weights.js'
+import type { GraphCache } from './graph-cache.js'
+import { bindWeights } from './network.js'
+
+/** An autoencoder with the weights of one file. Not reentrant: one pass at a time. */
+export interface Vae {
+  readonly config: VaeConfig
+  /** Latents (N, C, h, w), not scaled, to `image` (N, 3, 8h, 8w). */
+  decode(latents: NativeTensor, image: NativeTensor, signal?: AbortSignal): Promise<{ runtimeMs: number }>
+  /** Image (N, 3, H, W) in -1..1 to `moments` (N, 2C, H/8, W/8): mean, then log variance, not clamped. */
+  encode(image: NativeTensor, moments: NativeTensor, signal?: AbortSignal): Promise<{ runtimeMs: number }>
+  release(): void
+}
+
+/** How many pixels one latent spans in each direction. */
+export function vaeScale(config: VaeConfig): number {
+  return 2 ** (config.block_out_channels.length - 1)
+}
+
+/**
+ * Binds a file's weights to the autoencoder graphs of its architecture: the decoder at once, the encoder, which only
+ * img2img and inpainting use, when it is first needed.
+ */
+export async function openVae(graphs: GraphCache, config: VaeConfig, weights: Weights): Promise<Vae> {
+  const decoder = lazyBinding(() => graphs.open('vae-decoder', config, () => buildVaeDecoder(config)), weights)
+  const encoder = lazyBinding(() => graphs.open('vae-encoder', config, () => buildVaeEncoder(config)), weights)
+  await decoder.get()
+  const pass = async (
+    half: ReturnType<typeof lazyBinding>,
+    [inputName, input]: readonly [string, NativeTensor],
+    [outputName, output]: readonly [string, NativeTensor],
+    signal?: AbortSignal,
+  ): Promise<{ runtimeMs: number }> => {
+    const binding = await half.get()
+    binding.bindInput(inputName, input)
+    binding.clearOutputs()
+    binding.bindOutput(outputName, output)
+    return binding.run(signal)
+  }
+  return {
+    config,
+    decode: (latents, image, signal) => pass(decoder, [NAMES.latents, latents], [NAMES.image, image], signal),
+    encode: (image, moments, signal) => pass(encoder, [NAMES.image, image], [NAMES.moments, moments], signal),
+    release() {
+      decoder.release()
+      encoder.release()
+    },
+  }
+}
+
+function lazyBinding(open: () => ReturnType<GraphCache['open']>, weights: Weights) {
+  let binding: ReturnType<typeof bindWeights> | undefined
+  return {
+    async get() {
+      const compiled = await open()
+      binding ??= bindWeights(compiled, weights)
+      return binding
+    },
+    release: () => binding?.release(),
+  }
+}

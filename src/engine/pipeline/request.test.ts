@@ -1,0 +1,60 @@
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { openCheckpoint } from '../weights/checkpoint.js'
+import { checkRequest, imageSeeds, type GenerateRequest } from './request.js'
+
+const checkpoint = openCheckpoint(join(import.meta.dirname, '../../../fixtures/goldens/sd15/model'))
+
+function request(fields: Partial<GenerateRequest>): GenerateRequest {
+  return {
+    ...{
+      prompt: 'a',
+      negativePrompt: null,
+      width: 64,
+      height: 64,
+      numInferenceSteps: 2,
+      guidanceScale: 7,
+      seeds: [7n],
+    },
+    scheduler: { class: 'EulerDiscreteScheduler', config: {} },
+    ...fields,
+  }
+}
+
+describe('imageSeeds', () => {
+  it.each<[Partial<GenerateRequest>, bigint[]]>([
+    [{}, [7n, 7n, 7n]],
+    [{ seeds: [3n, 1n, 2n] }, [3n, 1n, 2n]],
+    [{ noiseConvention: 'a1111' }, [7n, 8n, 9n]],
+    [{ noiseConvention: 'a1111', seeds: [3n, 1n, 2n] }, [3n, 1n, 2n]],
+    [{ noiseConvention: 'a1111', variationSeed: 1n, variationStrength: 0.1 }, [7n, 7n, 7n]],
+  ])('of %j are %j', (fields, expected) => {
+    expect(imageSeeds(request(fields), 3)).toEqual(expected)
+  })
+})
+
+describe('checkRequest', () => {
+  it.each<[string, Partial<GenerateRequest>, string]>([
+    ['a second prompt', { promptSyntax: 'a1111', prompt2: 'b' }, 'second prompt'],
+    ['a second negative prompt', { promptSyntax: 'a1111', negativePrompt2: 'b' }, 'second prompt'],
+    ['a clip skip of 0', { promptSyntax: 'a1111', clipSkip: 0 }, 'clip skip of 0'],
+    ['half a layer', { promptSyntax: 'a1111', clipSkip: 1.5 }, 'clip skip of 1.5'],
+    ['a strength over 1', { noiseConvention: 'a1111', variationSeed: 1n, variationStrength: 1.1 }, '1.1'],
+    ['a strength without a seed', { noiseConvention: 'a1111', variationStrength: 0.5 }, 'no variation seed'],
+    ['a variation of diffusers’ noise', { variationSeed: 1n, variationStrength: 0.5 }, 'a1111 noise convention'],
+  ])('refuses %s', (_, fields, sentence) => {
+    const message = expect.stringContaining(sentence) as string
+    expect(() => checkRequest(request(fields), checkpoint)).toThrow(
+      expect.objectContaining({ code: 'INVALID_REQUEST', message }) as Error,
+    )
+  })
+
+  it.each<Partial<GenerateRequest>>([
+    { clipSkip: 0, prompt2: 'b' },
+    { promptSyntax: 'a1111', clipSkip: 2, emphasis: 'no-norm' },
+    { noiseConvention: 'a1111', rng: 'nv', variationSeed: 1n, variationStrength: 1 },
+    { variationSeed: 1n, variationStrength: 0 },
+  ])('accepts %j', (fields) => {
+    expect(() => checkRequest(request(fields), checkpoint)).not.toThrow()
+  })
+})
