@@ -1,0 +1,57 @@
+import { z } from 'zod'
+import type { ScaledResiduals, TrunkInputs } from '../../../src/engine/networks/unet.js'
+import { nativeOf } from '../../../src/engine/pipeline/local-stages.js'
+import type { NativeTensor } from '../../../src/engine/tensor.js'
+import type { ParityContext, ParityKind } from '../context.js'
+import { measure, toleranceSchema, type Measurement, type Tensor } from '../measure.js'
+import { copyTensor, copyValue, familyModel, withNative } from '../model.js'
+
+const caseSchema = z.looseObject({ timestep: z.number(), tolerance: toleranceSchema })
+
+/** One pass through the UNet's encoder and decoder, with what the two hand over where the case has it. */
+export const unet: ParityKind = async (context) => {
+  const { timestep, tolerance } = caseSchema.parse(context.case)
+  const { networks } = await familyModel(context)
+  return withNative(async (native, allocate) => {
+    const inputs = trunkInputs(context, timestep, native)
+    const expected = context.output('sample')
+    const noise = allocate(expected.shape)
+
+    const encoded = await networks.unet.encode(inputs)
+    const measurements: Measurement[] = []
+    context.outputs('down_block_skips').forEach((skip, index) => {
+      measurements.push(...measure(`skip.${index}`, tolerance, copyValue(encoded.skips[index]!), skip))
+    })
+    context.outputs('mid_block').forEach((mid) => {
+      measurements.push(...measure('mid', tolerance, copyValue(encoded.mid), mid))
+    })
+
+    await networks.unet.decode(inputs, nativeOf(noise), residuals(context, native))
+    measurements.push(...measure('sample', tolerance, copyTensor(noise), expected))
+    return { measurements }
+  })
+}
+
+/** The inputs that the UNet and ControlNet cases have in common. */
+export function trunkInputs(
+  context: ParityContext,
+  timestep: number,
+  native: (tensor: Tensor) => NativeTensor,
+): TrunkInputs {
+  const [textEmbeds] = context.inputs('text_embeds')
+  const [timeIds] = context.inputs('time_ids')
+  return {
+    sample: native(context.input('sample')),
+    timestep,
+    encoderHiddenStates: native(context.input('encoder_hidden_states')),
+    ...(textEmbeds && { textEmbeds: native(textEmbeds) }),
+    ...(timeIds && { timeIds: native(timeIds) }),
+  }
+}
+
+function residuals(context: ParityContext, native: (tensor: Tensor) => NativeTensor): ScaledResiduals[] {
+  const skips = context.inputs('down_block_residuals')
+  if (skips.length === 0) return []
+  const mid = native(context.input('mid_block_residual'))
+  return [{ skips: skips.map(native), mid, scales: new Array<number>(skips.length + 1).fill(1) }]
+}

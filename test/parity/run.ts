@@ -1,0 +1,80 @@
+import { createContext, createResources, type ParityKind, type Resources } from './context.js'
+import type { GoldenCase, GoldenFamily, Goldens } from './goldens.js'
+import type { Measurement } from './measure.js'
+
+export interface CaseResult {
+  /** `family/kind/id` */
+  readonly name: string
+  readonly family: string
+  readonly kind: string
+  readonly id: string
+  readonly status: 'passed' | 'failed' | 'skipped'
+  readonly measurements: readonly Measurement[]
+  /** Why it was skipped, or the error that stopped it. */
+  readonly reason?: string
+}
+
+export interface ParityOptions {
+  readonly goldens: Goldens
+  /** Only cases whose `family/kind/id` contains this text; `*` stands for anything. */
+  readonly only?: string
+  readonly kinds: Readonly<Record<string, ParityKind>>
+}
+
+/** The names (`family/kind/id`) of the cases that `runParity` will run, in its order. */
+export function selectCases(goldens: Goldens, only?: string): string[] {
+  return goldens.families.flatMap((family) => selectedOf(family, only).map((golden) => caseName(family, golden)))
+}
+
+/** Runs the cases one after the other. A case of a kind that `kinds` lacks is skipped; one that throws has failed. */
+export async function* runParity({ goldens, only, kinds }: ParityOptions): AsyncGenerator<CaseResult> {
+  for (const family of goldens.families) {
+    const resources = createResources()
+    try {
+      for (const golden of selectedOf(family, only)) yield await runCase(goldens, family, golden, kinds, resources)
+    } finally {
+      await resources.disposeAll()
+    }
+  }
+}
+
+async function runCase(
+  goldens: Goldens,
+  family: GoldenFamily,
+  golden: GoldenCase,
+  kinds: ParityOptions['kinds'],
+  resources: Resources,
+): Promise<CaseResult> {
+  const { id, kind } = golden
+  const about = { name: caseName(family, golden), family: family.name, kind, id }
+  if (!Object.hasOwn(kinds, kind)) {
+    return { ...about, status: 'skipped', measurements: [], reason: `the kind "${kind}" is not yet supported` }
+  }
+  try {
+    const result = await kinds[kind](createContext(goldens, family, golden, resources))
+    if ('skipped' in result) return { ...about, status: 'skipped', measurements: [], reason: result.skipped }
+    const { measurements } = result
+    // Nothing measured proves nothing.
+    if (measurements.length === 0) return { ...about, status: 'failed', measurements, reason: 'nothing was measured' }
+    return { ...about, status: measurements.every((one) => one.passed) ? 'passed' : 'failed', measurements }
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error)
+    return { ...about, status: 'failed', measurements: [], reason }
+  }
+}
+
+function selectedOf(family: GoldenFamily, only: string | undefined): GoldenCase[] {
+  if (only === undefined) return [...family.cases]
+  const matches = matcher(only)
+  return family.cases.filter((golden) => matches(caseName(family, golden)))
+}
+
+function caseName(family: GoldenFamily, golden: GoldenCase): string {
+  return `${family.name}/${golden.kind}/${golden.id}`
+}
+
+function matcher(pattern: string): (name: string) => boolean {
+  const escaped = pattern.split('*').map((part) => part.replace(/[\\^$.|?+()[\]{}]/g, '\\$&'))
+  const expression = new RegExp(escaped.join('.*'))
+  return (name) => expression.test(name)
+}
