@@ -77,7 +77,7 @@ export function createGraphBuilder(graphName: string): GraphBuilder {
   }
   const fresh = (operator: string): Value => `${operator}#${counter++}`
   const constant = (type: number, dims: readonly number[], bytes: Uint8Array): Value => {
-    const key = `${type}:${dims}:${Buffer.from(bytes).toString('base64')}`
+    const key = `${type}:${dims.join()}:${Buffer.from(bytes).toString('base64')}`
     const known = constants.get(key)
     if (known) return known
     const name = fresh('const')

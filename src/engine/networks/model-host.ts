@@ -37,7 +37,7 @@ export function openModelHost(options: ModelHostOptions): ModelHost {
     const loading = models.get(key)
     models.delete(key)
     const model = await loading?.catch(() => undefined)
-    if (model) await exclusive(async () => model.release())
+    if (model) await exclusive(() => Promise.resolve(model.release()))
   }
   return {
     graphs,

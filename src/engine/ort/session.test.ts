@@ -87,9 +87,9 @@ describe('a session of the runtime', () => {
       weight.floats.fill(2)
       await binding.run()
       const [value] = binding.takeOutputs()
-      expect(valueDims(value!)).toEqual([1, 2])
-      expect([...valueFloats(value!)]).toEqual([6, 6])
-      value!.release()
+      expect(valueDims(value)).toEqual([1, 2])
+      expect([...valueFloats(value)]).toEqual([6, 6])
+      value.release()
       x.release()
     })
   })
@@ -108,8 +108,8 @@ describe('a session of the runtime', () => {
         await running
         const [value] = binding.takeOutputs()
         collectGarbage?.()
-        expect([...valueFloats(value!)]).toEqual([14, 32])
-        value!.release()
+        expect([...valueFloats(value)]).toEqual([14, 32])
+        value.release()
       }
       x.release()
     })
@@ -177,8 +177,9 @@ describe('a session of the runtime', () => {
   })
 
   it('refuses to use what was released', async () => {
-    const { binding, release } = await open(0)
-    release()
+    const tools = await open(0)
+    const { binding } = tools
+    tools.release()
     expect(() => binding.bindRuntimeOutput('y')).toThrow('This binding was released.')
     await expect(binding.run()).rejects.toThrow('released')
   })

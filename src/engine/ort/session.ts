@@ -15,7 +15,7 @@ export interface Session extends NativeHandle {
 /** Inputs and outputs of a session, bound by name. One run at a time. */
 export interface Binding {
   /** Binds memory as an input; it must stay valid while bound. */
-  bindInput(name: string, tensor: NativeTensor): void
+  readonly bindInput: (name: string, tensor: NativeTensor) => void
   /** Binds a value that the runtime made (another session's output) as an input. */
   bindInputValue(name: string, value: NativeHandle): void
   /** Binds memory that receives an output; dims must be the output's. */

@@ -45,10 +45,10 @@ export async function encodeTokens(
   return text
 }
 
-/** All zeros in the shape of another text. */
-export function zerosLike({ hiddenStates, length, pooled }: EncodedText): EncodedText {
+/** All zeros in the shape of another text, `length` long. */
+export function zerosLike({ hiddenStates, pooled, ...text }: EncodedText, length = text.length): EncodedText {
   return {
-    hiddenStates: new Float32Array(hiddenStates.length),
+    hiddenStates: new Float32Array((hiddenStates.length / text.length) * length),
     length,
     ...(pooled && { pooled: new Float32Array(pooled.length) }),
   }

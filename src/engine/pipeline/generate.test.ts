@@ -16,13 +16,13 @@ let model: BaseModel
 let tokenizers: ClipTokenizer[]
 
 beforeAll(async () => {
-  host = await openModelHost({ threads: 1, cacheDirectory })
+  host = openModelHost({ threads: 1, cacheDirectory })
   model = await host.load(openCheckpoint(join(import.meta.dirname, '../../../fixtures/goldens/sd15/model')))
   const [{ tokenizerDirectory }] = model.checkpoint.textEncoders
   tokenizers = [await openTokenizer(tokenizerDirectory)]
 })
-afterAll(() => {
-  host.release()
+afterAll(async () => {
+  await host.release()
   rmSync(cacheDirectory, { recursive: true, force: true })
 })
 

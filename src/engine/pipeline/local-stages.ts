@@ -1,18 +1,11 @@
-import { allocateNative } from '../memory/native-memory.js'
-import { viewMemory } from '../memory/libc.js'
 import type { AdapterSet } from '../networks/adapter-set.js'
 import { promptDims, type BaseModel } from '../networks/base-model.js'
 import type { ControlNet } from '../networks/controlnet.js'
 import { controlResiduals, type ControlPass } from '../networks/control-pass.js'
 import type { TrunkInputs } from '../networks/unet.js'
 import type { NativeHandle } from '../ort/native.js'
-import { tensorBytes, type NativeTensor } from '../tensor.js'
+import { allocateTensor, nativeOf } from './local-tensor.js'
 import type { Conditioning, PassOptions, PreparedAdapters, PreparedControl, Stages, Tensor } from './stages.js'
-
-/** A stage tensor in native memory of this process. */
-export interface LocalTensor extends Tensor {
-  readonly native: NativeTensor
-}
 
 /** Adapters that are prepared for a model of this process. */
 export interface LocalAdapters extends PreparedAdapters {
@@ -23,29 +16,6 @@ export interface LocalAdapters extends PreparedAdapters {
 export interface LocalControl extends PreparedControl {
   readonly network: ControlNet
   readonly conditioning: NativeHandle
-}
-
-/** Allocates a zeroed tensor that the networks of this process read and write. */
-export function allocateTensor(dims: readonly number[]): LocalTensor {
-  const memory = allocateNative(tensorBytes('float32', dims))
-  return {
-    dims,
-    data: memory.floats,
-    native: { type: 'float32', dims, address: memory.address },
-    release: () => memory.release(),
-  }
-}
-
-/** The native form of a tensor that `allocateTensor` made. */
-export function nativeOf(tensor: Tensor): NativeTensor {
-  if (!('native' in tensor)) throw new TypeError('This tensor belongs to other stages.')
-  return (tensor as LocalTensor).native
-}
-
-/** Presents native memory that somebody else owns as a tensor of these stages. */
-export function borrowTensor(native: NativeTensor): LocalTensor {
-  const buffer = viewMemory(native.address, tensorBytes(native.type, native.dims))
-  return { dims: native.dims, data: new Float32Array(buffer), native, release: () => undefined }
 }
 
 /** The stages of a model that is loaded in this process. */

@@ -101,12 +101,12 @@ describe('a variation seed', () => {
 })
 
 describe('a stream that goes on elsewhere', () => {
-  it.each<Partial<GenerateRequest>>([
-    {},
-    { seeds: [1n, 2n, 3n], rng: 'nv' },
-    { noiseConvention: 'a1111' },
-    { noiseConvention: 'a1111', rng: 'nv', variationSeed: 5n, variationStrength: 0.2 },
-  ])('continues behind what was drawn (%j)', (fields) => {
+  it.each<[string, Partial<GenerateRequest>]>([
+    ['one generator for all', {}],
+    ['a generator for each', { seeds: [1n, 2n, 3n], rng: 'nv' }],
+    ['the a1111 convention', { noiseConvention: 'a1111' }],
+    ['a variation', { noiseConvention: 'a1111', rng: 'nv', variationSeed: 5n, variationStrength: 0.2 }],
+  ])('continues behind what was drawn (%s)', (_, fields) => {
     const made = request(fields)
     const here = withVariation(createBatchNoise(noiseOf(made, 3)), made, DIMS)
     here.drawShared(PER_IMAGE)

@@ -22,13 +22,13 @@ function request(fields: Partial<GenerateRequest>): GenerateRequest {
 }
 
 describe('imageSeeds', () => {
-  it.each<[Partial<GenerateRequest>, bigint[]]>([
-    [{}, [7n, 7n, 7n]],
-    [{ seeds: [3n, 1n, 2n] }, [3n, 1n, 2n]],
-    [{ noiseConvention: 'a1111' }, [7n, 8n, 9n]],
-    [{ noiseConvention: 'a1111', seeds: [3n, 1n, 2n] }, [3n, 1n, 2n]],
-    [{ noiseConvention: 'a1111', variationSeed: 1n, variationStrength: 0.1 }, [7n, 7n, 7n]],
-  ])('of %j are %j', (fields, expected) => {
+  it.each<[string, Partial<GenerateRequest>, bigint[]]>([
+    ['the one seed of diffusers’ convention for all', {}, [7n, 7n, 7n]],
+    ['the seeds that are given', { seeds: [3n, 1n, 2n] }, [3n, 1n, 2n]],
+    ['seed + i in the a1111 convention', { noiseConvention: 'a1111' }, [7n, 8n, 9n]],
+    ['the given ones there, too', { noiseConvention: 'a1111', seeds: [3n, 1n, 2n] }, [3n, 1n, 2n]],
+    ['one seed for all with a variation', { noiseConvention: 'a1111', variationStrength: 0.1 }, [7n, 7n, 7n]],
+  ])('are %s', (_, fields, expected) => {
     expect(imageSeeds(request(fields), 3)).toEqual(expected)
   })
 })
@@ -49,12 +49,12 @@ describe('checkRequest', () => {
     )
   })
 
-  it.each<Partial<GenerateRequest>>([
-    { clipSkip: 0, prompt2: 'b' },
-    { promptSyntax: 'a1111', clipSkip: 2, emphasis: 'no-norm' },
-    { noiseConvention: 'a1111', rng: 'nv', variationSeed: 1n, variationStrength: 1 },
-    { variationSeed: 1n, variationStrength: 0 },
-  ])('accepts %j', (fields) => {
+  it.each<[string, Partial<GenerateRequest>]>([
+    ['a second prompt in diffusers’ syntax', { clipSkip: 0, prompt2: 'b' }],
+    ['the a1111 syntax with its own settings', { promptSyntax: 'a1111', clipSkip: 2, emphasis: 'no-norm' }],
+    ['a variation', { noiseConvention: 'a1111', rng: 'nv', variationSeed: 1n, variationStrength: 1 }],
+    ['a variation of strength 0 in any convention', { variationSeed: 1n, variationStrength: 0 }],
+  ])('accepts %s', (_, fields) => {
     expect(() => checkRequest(request(fields), checkpoint)).not.toThrow()
   })
 })

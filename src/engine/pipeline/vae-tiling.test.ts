@@ -27,9 +27,9 @@ describe('tiles', () => {
         const starts = tileStarts(length, { tile, overlap })
         const size = Math.min(tile, length)
         expect(starts[0]).toBe(0)
-        expect(starts[starts.length - 1]! + size).toBe(length)
+        expect(starts[starts.length - 1] + size).toBe(length)
         for (let i = 1; i < starts.length; i++) {
-          expect(starts[i - 1]! + size - starts[i]!).toBeGreaterThanOrEqual(Math.min(overlap, size - 1))
+          expect(starts[i - 1] + size - starts[i]).toBeGreaterThanOrEqual(Math.min(overlap, size - 1))
         }
       }),
     )
@@ -46,7 +46,7 @@ describe('tiles', () => {
           for (let c = 0; c < 3; c++) part.set(image.subarray(c * width + start, c * width + start + size), c * size)
           blend.add(part, 0, start, Float32Array.of(1), tileWeights(start, size, width, overlap))
         }
-        blend.finish().forEach((value, i) => expect(value).toBeCloseTo(image[i]!, 5))
+        blend.finish().forEach((value, i) => expect(value).toBeCloseTo(image[i], 5))
       }),
     )
   })
@@ -72,7 +72,7 @@ describe('decoding in tiles', () => {
       negativePrompt: null,
       scheduler: checkpoint.scheduler,
     }
-    const size = { width: side * 8, height: side * 8, numInferenceSteps: 6, guidanceScale: 5, seeds: [7n] }
+    const size = { width: side * 8, height: side * 8, numInferenceSteps: 20, guidanceScale: 5, seeds: [7n] }
     latents = (await generate({ checkpoint, tokenizers, stages, request: { ...request, ...size } })).latents
   })
   afterAll(async () => {
@@ -80,23 +80,23 @@ describe('decoding in tiles', () => {
     rmSync(directory, { recursive: true })
   })
 
-  /** The largest step between neighbouring columns at a tile's edge, against the same image decoded whole. */
+  /** The mean step between a column of pixels and its left neighbour. */
   const columnSteps = (pixels: Float32Array, column: number): number => {
     const width = side * 8
     let sum = 0
     for (let row = 0; row < 3 * width; row++)
-      sum += Math.abs(pixels[row * width + column]! - pixels[row * width + column - 1]!)
+      sum += Math.abs(pixels[row * width + column] - pixels[row * width + column - 1])
     return sum / (3 * width)
   }
 
-  it('stays within 0.1 of the whole decode on average 0.01, in -1..1, and has no step at the seams', async () => {
+  it('differs from the whole decode by 0.5 at most and 0.03 on average of a range of 2, with no step at the seams', async () => {
     const tiling = { tile: 24, overlap: 8 }
     const whole = await decodeLatents(checkpoint, stages, latents, [1, 4, side, side], 'off')
     const tiled = await decodeLatents(checkpoint, stages, latents, [1, 4, side, side], tiling)
     let largest = 0
     let sum = 0
     tiled.forEach((value, i) => {
-      const difference = Math.abs(value - whole[i]!)
+      const difference = Math.abs(value - whole[i])
       largest = Math.max(largest, difference)
       sum += difference
     })
@@ -104,10 +104,12 @@ describe('decoding in tiles', () => {
       `tiled decode: largest difference ${largest.toFixed(3)}, mean ${(sum / tiled.length).toFixed(4)} of a range of 2`,
     )
     expect(largest).toBeLessThan(0.5)
-    expect(sum / tiled.length).toBeLessThan(0.05)
+    expect(sum / tiled.length).toBeLessThan(0.03)
+    // Half a level of an 8-bit picture: nobody sees where tiles meet.
+    const halfLevel = 1 / 255
     for (const start of tileStarts(side, tiling)) {
       for (const edge of [start, start + tiling.tile].filter((at) => at > 0 && at < side)) {
-        expect(columnSteps(tiled, edge * 8)).toBeLessThan(columnSteps(whole, edge * 8) + 0.01)
+        expect(columnSteps(tiled, edge * 8)).toBeLessThan(columnSteps(whole, edge * 8) + halfLevel)
       }
     }
   })

@@ -26,25 +26,28 @@ const MAX_WEIGHT = 1000
  * @throws SwiftdError INVALID_REQUEST for prompts composed with AND and weights over MAX_WEIGHT, PROMPT_TOO_LONG
  */
 export async function encodeWebuiPrompts(inputs: ConditioningInputs): Promise<BatchTexts> {
-  const { checkpoint, request } = inputs
+  const { checkpoint, tokenizers, request } = inputs
   const { prompts, negativePrompts } = batchPrompts(request)
   const encoder = createEncoder(inputs)
 
   const positive: TextSchedule[] = []
   for (const prompt of prompts) positive.push(await encoder.schedule(refuseComposition(encoder.clean(prompt))))
-  const longest = lengthOf(positive)
+  const longest = Math.max(...positive.map(([first]) => first.text.length))
   const equal = mapTexts(positive, (text) => repeatLast(text, longest))
   if (!isGuided(request)) return { negative: [], positive: equal }
 
-  const empty = await encoder.empty()
+  const chunkLength = tokenizers[0].contextLength
   const negative: TextSchedule[] = []
   for (const prompt of negativePrompts) {
     const text = encoder.clean(prompt ?? '')
     // SDXL's empty negative prompt is all zeros, whatever the model says (`force_zero_negative_prompt`).
     const zero = checkpoint.family === 'sdxl' && text === ''
-    negative.push(zero ? constantText(zerosLike(empty)) : await encoder.schedule(text))
+    negative.push(zero ? constantText(zerosLike(equal[0][0].text, chunkLength)) : await encoder.schedule(text))
   }
-  const length = Math.max(longest, lengthOf(negative))
+  const lengths = [...negative, ...equal].map(([first]) => first.text.length)
+  const length = Math.max(...lengths)
+  if (lengths.every((each) => each === length)) return { negative, positive: equal }
+  const empty = await encoder.empty()
   const pad = (text: EncodedText): EncodedText => padWith(empty, text, length)
   return { negative: mapTexts(negative, pad), positive: mapTexts(equal, pad) }
 }
@@ -55,6 +58,7 @@ function createEncoder({ checkpoint, tokenizers, stages, request, scheduleCalls,
   const widths = checkpoint.textEncoders.map(({ config }) => config.hidden_size)
   const chunks = new Map<string, Promise<EncodedText>>()
   const schedules = new Map<string, TextSchedule>()
+  const leftOut = new Set<string>()
 
   /** One chunk as all encoders read it, without its weights. */
   const encodeChunk = (chunk: readonly PromptChunk[]): Promise<EncodedText> => {
@@ -96,7 +100,10 @@ function createEncoder({ checkpoint, tokenizers, stages, request, scheduleCalls,
     clean(prompt: string): string {
       checkPromptLength(prompt)
       const { prompt: text, loras } = extractLoraTags(stripComments(prompt))
-      for (const { tag } of loras) onNote?.(`“${tag}” was left out of the prompt; it names a LoRA, which is no text.`)
+      for (const { tag } of loras) {
+        if (!leftOut.has(tag)) onNote?.(`“${tag}” was left out of the prompt; it names a LoRA, which is no text.`)
+        leftOut.add(tag)
+      }
       return text
     },
     async schedule(prompt: string): Promise<TextSchedule> {
@@ -144,10 +151,6 @@ function stageClipSkip({
   if (checkpoint.family === 'sd' && checkpoint.textEncoders[0].config.hidden_act === 'quick_gelu') return clipSkip - 1
   onNote?.(`The clip skip of ${clipSkip} has no effect: in A1111's prompt syntax only SD1.x models heed it.`)
   return undefined
-}
-
-function lengthOf(schedules: readonly TextSchedule[]): number {
-  return Math.max(...schedules.map(([first]) => first.text.length))
 }
 
 /** Replaces texts; one text stays one. */

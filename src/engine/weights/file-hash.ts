@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto'
-import type { BigIntStats } from 'node:fs'
+import { statSync, type BigIntStats } from 'node:fs'
 import { mkdir, open, readdir, readFile, rename, rm, stat, writeFile, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 import { SwiftdError } from '../errors.js'
@@ -41,9 +41,9 @@ export async function sha256OfFile(path: string, cacheDirectory: string): Promis
   }
 }
 
-/** What tells a file's content without reading it. */
-export async function identifyFile(path: string): Promise<string> {
-  return identityOf(await stat(path, { bigint: true }))
+/** What tells a file's content without reading it. Throws the system's error if there is no such file. */
+export function identifyFile(path: string): string {
+  return identityOf(statSync(path, { bigint: true }))
 }
 
 function identityOf({ dev, ino, size, mtimeNs }: BigIntStats): string {

@@ -90,7 +90,8 @@ export function originalTrunkNames(config: TrunkConfig, prefix: string): NameMap
     [/^controlnet_down_blocks\.(\d+)\.(.+)$/, (n, rest) => `zero_convs.${n}.0.${rest}`],
     [/^controlnet_mid_block\.(.+)$/, (rest) => `middle_block_out.0.${rest}`],
   ]
-  return (name) => ({ name: prefix + applyRules(name, rules) })
+  const architecture = JSON.stringify([prefix, config.layers_per_block, config.down_block_types])
+  return remembered(architecture, (name) => ({ name: prefix + applyRules(name, rules) }))
 }
 
 function renameResnet(rest: string): string {
@@ -135,10 +136,10 @@ export function originalVaeNames(blocks: number, prefix: string): NameMapping {
     ],
     [/^(encoder|decoder)\.conv_norm_out\.(.+)$/, (half, rest) => `${half}.norm_out.${rest}`],
   ]
-  return (name) => ({
+  return remembered(JSON.stringify([prefix, blocks]), (name) => ({
     name: prefix + applyRules(name, rules),
     squeeze: /\.attentions\.0\.to_.*\.weight$/.test(name),
-  })
+  }))
 }
 
 /** Names of an OpenCLIP text model under `prefix`; its attention keeps query, key and value in one tensor. */
@@ -172,6 +173,22 @@ function openClipTopLevel(name: string): string {
       'text_projection.weight': 'text_projection',
     }[name] ?? name
   )
+}
+
+/** By architecture. They are few, as are the names that its graphs ask for. */
+const translations = new Map<string, Map<string, TensorSource>>()
+
+/** A mapping that translates each name once: a thousand names' patterns take longer than binding their tensors. */
+function remembered(architecture: string, translate: NameMapping): NameMapping {
+  const known = translations.get(architecture) ?? new Map<string, TensorSource>()
+  translations.set(architecture, known)
+  return (name) => {
+    const translated = known.get(name)
+    if (translated) return translated
+    const source = translate(name)
+    known.set(name, source)
+    return source
+  }
 }
 
 function applyRules(name: string, rules: readonly [RegExp, (...groups: string[]) => string][]): string {

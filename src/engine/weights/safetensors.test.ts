@@ -1,4 +1,13 @@
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
@@ -83,9 +92,20 @@ describe('openSafetensors', () => {
     length.writeBigUInt64LE(61n)
     const path = rawFile(Buffer.concat([length, Buffer.from(header), Buffer.from(values.buffer)]))
     const file = openSafetensors(path)
-    expect(file.tensors.get('a')!.address % 4n).toBe(1n)
+    expect(file.addressOf(file.tensors.get('a')!) % 4n).toBe(1n)
     expect(float32Values(file, file.tensors.get('a')!)).toEqual(values)
     file.close()
+  })
+
+  it('reads a file anew when its header or its size has changed', () => {
+    const path = fileOf({ a: tensor(0, 4) }, 4)
+    openSafetensors(path).close()
+    writeFileSync(path, readFileSync(fileOf({ b: tensor(0, 4) }, 4)))
+    const changed = openSafetensors(path)
+    expect([...changed.tensors.keys()]).toEqual(['b'])
+    changed.close()
+    truncateSync(path, statSync(path).size - 1)
+    expect(() => openSafetensors(path)).toThrow('the file is truncated')
   })
 
   it('gives no bytes of a closed file', () => {
@@ -196,7 +216,7 @@ describe('writeSafetensors', () => {
         specs.forEach(({ name, dtype, shape }, index) => {
           const stored = file.tensors.get(name)!
           expect(stored).toMatchObject({ dtype, shape })
-          expect(stored.address % BigInt(elementBytes[dtype])).toBe(0n)
+          expect(file.addressOf(stored) % BigInt(elementBytes[dtype])).toBe(0n)
           expect(Buffer.compare(file.bytesOf(stored), contents[index])).toBe(0)
         })
         file.close()

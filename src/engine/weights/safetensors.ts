@@ -1,4 +1,5 @@
 import { statSync } from 'node:fs'
+import { LRUCache } from 'lru-cache'
 import { SwiftdError } from '../errors.js'
 import { mapFile, MAX_VIEW_BYTES, type MappedFile } from '../memory/mapped-file.js'
 import type { Pointer } from '../memory/libc.js'
@@ -24,23 +25,27 @@ export const ELEMENT_BYTES = {
 
 export type StoredDtype = keyof typeof ELEMENT_BYTES
 
-/** One tensor as it lies in a mapped file. */
+/** One tensor as it lies in a file. */
 export interface StoredTensor {
   readonly name: string
   readonly dtype: StoredDtype
   readonly shape: readonly number[]
   /** Where the first element lies in the file. */
   readonly offset: number
-  /** Address of the first element; valid until the file is closed. */
-  readonly address: Pointer
   readonly byteLength: number
 }
 
-export interface SafetensorsFile {
-  readonly path: string
+/** What a header says. */
+interface Layout {
   /** The `__metadata__` of the header. */
   readonly metadata: Readonly<Record<string, string>>
   readonly tensors: ReadonlyMap<string, StoredTensor>
+}
+
+export interface SafetensorsFile extends Layout {
+  readonly path: string
+  /** Address of a tensor's first element; valid until the file is closed. */
+  addressOf(tensor: StoredTensor): Pointer
   /** The tensor's bytes, without a copy: every call makes a view of its own. */
   bytesOf(tensor: StoredTensor): Uint8Array
   /** Unmaps the file: every address and view becomes invalid. */
@@ -61,11 +66,12 @@ export function openSafetensors(path: string): SafetensorsFile {
   const file = mapOrExplain(path)
   try {
     const header = readHeader(path, file)
-    const tensors = readTensors(path, file, header)
+    const { metadata, tensors } = recall(path, file, header) ?? readLayout(path, file, header)
     return {
       path,
-      metadata: readMetadata(header.json),
+      metadata,
       tensors,
+      addressOf: (tensor) => file.address + BigInt(tensor.offset),
       bytesOf: (tensor) => file.view(tensor.offset, tensor.byteLength),
       close: () => file.close(),
     }
@@ -80,14 +86,37 @@ export function float32Values(file: SafetensorsFile, tensor: StoredTensor): Floa
   if (tensor.dtype !== 'F32') throw new TypeError(`${tensor.name} is ${tensor.dtype}, not F32`)
   const bytes = file.bytesOf(tensor)
   // The view begins at the tensor's address itself, and V8 demands alignment of the offset only; processors want both.
-  if (tensor.address % 4n === 0n) return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4)
+  // Mappings begin at a page, so the offset in the file tells.
+  if (tensor.offset % 4 === 0) return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4)
   return new Float32Array(bytes.slice().buffer)
 }
 
-interface Header {
-  readonly json: Record<string, unknown>
-  /** Offset of the data section in the file. */
-  readonly dataOffset: number
+interface KnownLayout extends Layout {
+  /** A copy of the header that says it. */
+  readonly header: Buffer
+  readonly fileBytes: number
+}
+
+/**
+ * The layouts of the last files, since a checkpoint's thousand entries take longer to parse and check than the file takes
+ * to map and bind, and a single file is opened once for each of its networks. A layout is taken again only where the
+ * header is the same byte by byte and the file has the same size, which is all that it depends on.
+ */
+const knownLayouts = new LRUCache<string, KnownLayout>({
+  maxSize: 16 * 2 ** 20,
+  sizeCalculation: ({ header }) => header.length,
+})
+
+function recall(path: string, file: MappedFile, header: Uint8Array): Layout | undefined {
+  const known = knownLayouts.get(path)
+  return known?.fileBytes === file.byteLength && known.header.equals(header) ? known : undefined
+}
+
+function readLayout(path: string, file: MappedFile, header: Uint8Array): Layout {
+  const json = parseHeader(path, header)
+  const layout = { metadata: readMetadata(json), tensors: readTensors(path, file, json, 8 + header.length) }
+  if (header.length > 0) knownLayouts.set(path, { ...layout, header: Buffer.from(header), fileBytes: file.byteLength })
+  return layout
 }
 
 function mapOrExplain(path: string): MappedFile {
@@ -112,7 +141,8 @@ function describeReason(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
 }
 
-function readHeader(path: string, file: MappedFile): Header {
+/** The header's bytes, not parsed. */
+function readHeader(path: string, file: MappedFile): Uint8Array {
   if (file.byteLength < 8) throw invalid(path, `it has ${file.byteLength} bytes, too few for a header`)
   const prefix = file.view(0, 8)
   const length = new DataView(prefix.buffer, prefix.byteOffset, 8).getBigUint64(0, true)
@@ -123,21 +153,30 @@ function readHeader(path: string, file: MappedFile): Header {
   if (8 + headerBytes > file.byteLength) {
     throw invalid(path, `its header claims ${headerBytes} bytes, but the file has only ${file.byteLength}`)
   }
+  return file.view(8, headerBytes)
+}
+
+function parseHeader(path: string, header: Uint8Array): Record<string, unknown> {
   let json: unknown
   try {
-    json = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(file.view(8, headerBytes)))
+    json = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(header))
   } catch (error) {
     throw invalid(path, 'its header is not JSON', error)
   }
   if (!isRecord(json)) throw invalid(path, 'its header is not a JSON object')
-  return { json, dataOffset: 8 + headerBytes }
+  return json
 }
 
-function readTensors(path: string, file: MappedFile, header: Header): Map<string, StoredTensor> {
-  const dataBytes = file.byteLength - header.dataOffset
+function readTensors(
+  path: string,
+  file: MappedFile,
+  json: Record<string, unknown>,
+  dataOffset: number,
+): Map<string, StoredTensor> {
+  const dataBytes = file.byteLength - dataOffset
   const spans: { begin: number; end: number; name: string }[] = []
   const tensors = new Map<string, StoredTensor>()
-  for (const [name, entry] of Object.entries(header.json)) {
+  for (const [name, entry] of Object.entries(json)) {
     if (name === '__metadata__') continue
     const { dtype, shape, begin, end } = readEntry(path, name, entry)
     if (end > dataBytes) {
@@ -145,9 +184,7 @@ function readTensors(path: string, file: MappedFile, header: Header): Map<string
     }
     if (end - begin > MAX_VIEW_BYTES) throw invalid(path, `tensor ${quote(name)} has more than 4 GiB`)
     spans.push({ begin, end, name })
-    const offset = header.dataOffset + begin
-    const address = file.address + BigInt(offset)
-    tensors.set(name, { name, dtype, shape, offset, address, byteLength: end - begin })
+    tensors.set(name, { name, dtype, shape, offset: dataOffset + begin, byteLength: end - begin })
   }
   checkCoverage(path, spans, dataBytes)
   return tensors

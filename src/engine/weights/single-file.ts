@@ -50,14 +50,15 @@ export function configurationBeside(path: string): string | undefined {
 }
 
 function detectKind(file: SafetensorsFile): Kind {
-  const has = (prefix: string): boolean => [...file.tensors.keys()].some((name) => name.startsWith(prefix))
+  const names = [...file.tensors.keys()]
+  const has = (prefix: string): boolean => names.some((name) => name.startsWith(prefix))
   const refuse = (what: string): never => {
     const known = 'it runs SD1.x, SD2.x and SDXL base models'
     throw new SwiftdError('UNSUPPORTED_MODEL', `${file.path} ${what}; ${known}.`)
   }
   if (!has(PREFIX.unet)) {
     if (has(PREFIX.controlNet) || has('controlnet_cond_embedding.')) return refuse('is a ControlNet, not a base model')
-    if (has('lora_') || [...file.tensors.keys()].some((name) => /lora_(A|B|up|down)/.test(name))) {
+    if (has('lora_') || names.some((name) => /lora_(A|B|up|down)/.test(name))) {
       return refuse('is a LoRA, not a base model')
     }
     if (has('decoder.conv_in')) return refuse('is an autoencoder (VAE), not a whole model')

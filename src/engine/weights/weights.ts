@@ -1,3 +1,4 @@
+import type { Pointer } from '../memory/libc.js'
 import { allocateNative, type NativeMemory } from '../memory/native-memory.js'
 import type { NativeTensor } from '../tensor.js'
 import { float32Values, type SafetensorsFile, type StoredTensor } from './safetensors.js'
@@ -42,7 +43,7 @@ export function weightsFromFile(file: SafetensorsFile, mapping: NameMapping = (n
       const source = mapping(wanted)
       const stored = file.tensors.get(source.name)
       if (stored?.dtype !== 'F32') return undefined
-      const tensor = viewPart(stored, source)
+      const tensor = viewPart(stored, file.addressOf(stored), source)
       if (!source.transpose || tensor?.dims.length !== 2) return tensor
       const copy = copies.get(wanted) ?? transposed(float32Values(file, stored), tensor.dims)
       copies.set(wanted, copy)
@@ -57,7 +58,8 @@ export function weightsFromFile(file: SafetensorsFile, mapping: NameMapping = (n
 
 /** The part of a stored tensor that a source means, as a view. */
 function viewPart(
-  { shape, address, byteLength }: StoredTensor,
+  { shape, byteLength }: StoredTensor,
+  address: Pointer,
   { part, squeeze }: TensorSource,
 ): NativeTensor | undefined {
   const dims = [...shape]

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { mkdir, open, readdir, rm, stat, utimes, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 import { SwiftdError } from '../errors.js'
@@ -37,7 +38,7 @@ const MAX_ATTEMPTS = 3
  */
 export async function openAsFloat32(path: string, options: WidenedCacheOptions): Promise<SafetensorsFile> {
   // Taken before the header is read, so that the header and the data are known to belong together.
-  const identity = await identifyFile(path).catch(() => undefined)
+  const identity = existsSync(path) ? identifyFile(path) : undefined
   const source = openSafetensors(path)
   if (isUsableAsFloat32(source)) return source
   try {
@@ -49,9 +50,10 @@ export async function openAsFloat32(path: string, options: WidenedCacheOptions):
 
 /** True for a file that `openAsFloat32` maps as it is. */
 export function isUsableAsFloat32(file: SafetensorsFile): boolean {
-  return [...file.tensors.values()].every(
-    ({ dtype, address }) => !isFloat(dtype) || (dtype === 'F32' && address % 4n === 0n),
-  )
+  for (const { dtype, offset } of file.tensors.values()) {
+    if (isFloat(dtype) && !(dtype === 'F32' && offset % 4 === 0)) return false
+  }
+  return true
 }
 
 async function openCopyOf(source: SafetensorsFile, identity: string | undefined, options: WidenedCacheOptions) {
@@ -87,7 +89,7 @@ async function makeCopy(
       await removeAbandoned(directory)
       await makeRoom(directory, byteLength, maxBytes)
       await writeCopy(source, temporary)
-      if ((await identifyFile(source.path)) !== identity) {
+      if (identifyFile(source.path) !== identity) {
         const message = `${source.path} changed while it was converted. Try again when it is complete.`
         throw new SwiftdError('INVALID_WEIGHTS', message)
       }

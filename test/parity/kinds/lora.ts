@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { TEXT_ENCODER_NAMES } from '../../../src/engine/graph/text-encoder.js'
 import type { AdapterSet } from '../../../src/engine/networks/adapter-set.js'
 import type { BaseModel } from '../../../src/engine/networks/base-model.js'
-import { nativeOf } from '../../../src/engine/pipeline/local-stages.js'
+import { nativeOf } from '../../../src/engine/pipeline/local-tensor.js'
 import { openAdapter } from '../../../src/engine/weights/adapter.js'
 import type { ParityContext, ParityKind } from '../context.js'
 import { measure, toleranceSchema, type Measurement } from '../measure.js'
@@ -23,9 +23,9 @@ export async function forEachSpelling(
 ): Promise<void> {
   const spellings = Math.max(...loras.map(({ files }) => files.length))
   for (let spelling = 0; spelling < spellings; spelling++) {
-    const files = loras.map(({ files: choices }) => choices[spelling % choices.length]!)
+    const files = loras.map(({ files: choices }) => choices[spelling % choices.length])
     const opened = files.map((file) => openAdapter(join(context.family.dir, file)))
-    const uses = opened.map((adapter, index) => ({ adapter, scale: loras[index]!.scale }))
+    const uses = opened.map((adapter, index) => ({ adapter, scale: loras[index].scale }))
     const adapters = await model.prepareAdapters(uses)
     try {
       await task(adapters, files.map((file) => file.replace(/^lora\/|\.safetensors$/g, '')).join('+'))
@@ -67,7 +67,7 @@ export const loraTextEncoder: ParityKind = async (context) => {
   const { component, loras, tolerance } = textSchema.parse(context.case)
   const model = await familyModel(context)
   const index = component === 'text_encoder_2' ? 1 : 0
-  const encoder = model.networks.textEncoders[index]!
+  const encoder = model.networks.textEncoders[index]
   const layers = encoder.config.num_hidden_layers
   const ids = context.input('input_ids')
   const [rows, length] = ids.shape as [number, number]
@@ -88,7 +88,7 @@ export const loraTextEncoder: ParityKind = async (context) => {
     )
     present.forEach(([role], at) => {
       const expected = context.output(role)
-      const actual = { shape: expected.shape, data: values[at]! }
+      const actual = { shape: expected.shape, data: values[at] }
       measurements.push(...measure(`${role} (${spelling})`, tolerance, actual, expected))
     })
   })

@@ -105,7 +105,7 @@ async function withControls(
     const prepared: LocalControl[] = []
     for (const [index, component] of golden.controlnets.entries()) {
       const network = await openComponent(context, component)
-      const picture = pictures[index] ?? pictures[0]!
+      const picture = pictures[index] ?? pictures[0]
       const [height, width] = picture.shape as [number, number]
       const { data, dims } = fromRgbImages([{ width, height, data: picture.data as Uint8Array }], 'unit')
       const { conditioning } = await network.embed(native({ shape: dims, data }))

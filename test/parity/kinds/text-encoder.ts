@@ -10,7 +10,7 @@ const caseSchema = z.looseObject({ component: z.string(), tolerance: toleranceSc
 export const textEncoder: ParityKind = async (context) => {
   const { component, tolerance } = caseSchema.parse(context.case)
   const model = await familyModel(context)
-  const encoder = model.networks.textEncoders[component === 'text_encoder_2' ? 1 : 0]!
+  const encoder = model.networks.textEncoders[component === 'text_encoder_2' ? 1 : 0]
   const layers = encoder.config.num_hidden_layers
   const width = encoder.config.hidden_size
   const ids = context.input('input_ids')
@@ -26,7 +26,7 @@ export const textEncoder: ParityKind = async (context) => {
   const { values } = await encoder.run(matrix, [...expected.keys()])
   const measurements: Measurement[] = []
   for (const [index, [name, tensor]] of [...expected].entries()) {
-    const data = values[index]!
+    const data = values[index]
     const shape =
       name === NAMES.textEmbeds
         ? [rows, data.length / rows]

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import type { ScaledResiduals, TrunkInputs } from '../../../src/engine/networks/unet.js'
-import { nativeOf } from '../../../src/engine/pipeline/local-stages.js'
+import { nativeOf } from '../../../src/engine/pipeline/local-tensor.js'
 import type { NativeTensor } from '../../../src/engine/tensor.js'
 import type { ParityContext, ParityKind } from '../context.js'
 import { measure, toleranceSchema, type Measurement, type Tensor } from '../measure.js'
@@ -20,7 +20,7 @@ export const unet: ParityKind = async (context) => {
     const encoded = await networks.unet.encode(inputs)
     const measurements: Measurement[] = []
     context.outputs('down_block_skips').forEach((skip, index) => {
-      measurements.push(...measure(`skip.${index}`, tolerance, copyValue(encoded.skips[index]!), skip))
+      measurements.push(...measure(`skip.${index}`, tolerance, copyValue(encoded.skips[index]), skip))
     })
     context.outputs('mid_block').forEach((mid) => {
       measurements.push(...measure('mid', tolerance, copyValue(encoded.mid), mid))

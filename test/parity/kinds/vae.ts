@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { nativeOf } from '../../../src/engine/pipeline/local-stages.js'
+import { nativeOf } from '../../../src/engine/pipeline/local-tensor.js'
 import { posteriorOf } from '../../../src/engine/pipeline/posterior.js'
 import type { ParityKind } from '../context.js'
 import { measure, toleranceSchema } from '../measure.js'

@@ -1,0 +1,8 @@
+import type { Scenario } from '../harness.js'
+import { cli } from './cli.js'
+import { load } from './load.js'
+import { overhead } from './overhead.js'
+import { swap } from './swap.js'
+
+/** By the name that the command line takes. */
+export const scenarios: Readonly<Record<string, Scenario>> = { overhead, load, cli, swap }

@@ -1,0 +1,62 @@
+import { SwiftdError } from '../../engine/errors.js'
+import { startDaemon } from '../../daemon/client/autostart.js'
+import type { DaemonClient } from '../../daemon/client/client.js'
+import { isNotRunning } from '../../daemon/client/transport.js'
+import type { DaemonPaths } from '../../daemon/paths.js'
+import type { JobEvent, TerminalEvent } from '../../daemon/protocol/event.js'
+import type { Job } from '../../daemon/protocol/job.js'
+import type { GenerateRequest } from '../../daemon/protocol/request.js'
+
+/** Submits a job; where no daemon runs, one is started first. `onStart` is told so. */
+export async function submitJob(
+  client: DaemonClient,
+  paths: DaemonPaths,
+  request: GenerateRequest,
+  onStart: () => void,
+): Promise<Job> {
+  try {
+    return await client.submit(request)
+  } catch (error) {
+    if (!isNotRunning(error)) throw error
+    onStart()
+    await startDaemon(paths)
+    return client.submit(request)
+  }
+}
+
+export interface FollowOptions {
+  readonly onEvent: (event: JobEvent) => void
+  /** Cancels the job on the daemon; its reason is what the command fails with. */
+  readonly signal: AbortSignal
+}
+
+/**
+ * Follows a job to its end. A job whose client goes away goes on; only `signal` cancels it.
+ * @throws SwiftdError the job's own error, or the reason of `signal`
+ */
+export async function followJob(
+  client: DaemonClient,
+  id: string,
+  { onEvent, signal }: FollowOptions,
+): Promise<Extract<TerminalEvent, { type: 'completed' }>> {
+  // The terminal event tells when the job has really stopped; what the answer to `cancel` says does not matter.
+  const cancel = (): void => void client.cancel(id).catch(() => undefined)
+  if (signal.aborted) cancel()
+  signal.addEventListener('abort', cancel, { once: true })
+  try {
+    for await (const event of client.events(id)) {
+      onEvent(event)
+      if (event.type === 'completed') return event
+      if (event.type === 'failed') throw new SwiftdError(event.error.code, event.error.message)
+      if (event.type === 'cancelled') throw cancellation(signal, id)
+    }
+    throw new Error('The events of a job ended without a terminal one.')
+  } finally {
+    signal.removeEventListener('abort', cancel)
+  }
+}
+
+function cancellation(signal: AbortSignal, id: string): Error {
+  if (signal.aborted && signal.reason instanceof Error) return signal.reason
+  return new SwiftdError('CANCELLED', `The job ${id} was cancelled on the daemon.`)
+}

@@ -1,0 +1,121 @@
+import { pino } from 'pino'
+import { describe, expect, it } from 'vitest'
+import type { DeviceState } from '../protocol/status.js'
+import type { DeviceWorker } from '../workers/device-worker.js'
+import { admit } from './admission.js'
+import { createJob, type JobRecord } from './job.js'
+import { createJobQueue } from './job-queue.js'
+import { createJobStore } from './job-store.js'
+
+const TIMINGS = { queuedMs: 0, loadMs: 0, generateMs: 0, runtimeMs: 0 }
+const request = admit({ prompt: 'x', seed: 1 })
+
+/** A queue over devices in the given states, whose jobs end when the test says so. */
+function openTestQueue(states: readonly Exclude<DeviceState, 'busy'>[], limit?: number) {
+  const devices = states.map((state, index): DeviceWorker => {
+    const device = { name: `cpu:${index}`, threads: 1 }
+    return {
+      device,
+      status: { ...device, state, restarts: 0 },
+      ready: () => Promise.reject(new Error('not used')),
+      stop: () => Promise.resolve(),
+    }
+  })
+  const placed: string[] = []
+  const ends = new Map<string, () => void>()
+  let count = 0
+  const queue = createJobQueue({
+    ...{ devices, limit, store: createJobStore(), logger: pino({ enabled: false }) },
+    run: (job, device) =>
+      new Promise<void>((resolve) => {
+        placed.push(`${job.id} on ${device.device.name}`)
+        ends.set(job.id, () => {
+          if (job.signal.aborted) job.fail(Object.assign(new Error(), { name: 'SwiftdError', code: 'CANCELLED' }))
+          else job.complete(TIMINGS)
+          resolve()
+        })
+        job.signal.addEventListener('abort', () => ends.get(job.id)?.())
+      }),
+  })
+  const submit = (): JobRecord => queue.submit((position) => createJob(`job-${++count}`, request, position))
+  const end = async (job: JobRecord): Promise<void> => {
+    ends.get(job.id)?.()
+    await new Promise(setImmediate)
+  }
+  return { queue, submit, end, placed }
+}
+
+describe('job queue', () => {
+  it('runs one job per device at a time, in order', async () => {
+    const { submit, end, placed } = openTestQueue(['idle', 'idle'])
+    const [first, , third] = [submit(), submit(), submit()]
+    expect(placed).toEqual(['job-1 on cpu:0', 'job-2 on cpu:1'])
+    expect(third.state).toBe('queued')
+    await end(first)
+    expect(placed.at(-1)).toBe('job-3 on cpu:0')
+    expect(first.state).toBe('completed')
+  })
+
+  it('tells each job how many are before it', () => {
+    const { queue, submit } = openTestQueue(['idle'])
+    const jobs = [submit(), submit(), submit()]
+    expect(jobs.map(({ events }) => events[0])).toMatchObject([
+      { type: 'accepted', queuePosition: 0 },
+      { type: 'accepted', queuePosition: 1 },
+      { type: 'accepted', queuePosition: 2 },
+    ])
+    expect(jobs.map((job) => queue.positionOf(job))).toEqual([undefined, 1, 2])
+  })
+
+  it('refuses more waiting jobs than its limit', async () => {
+    const { submit, end } = openTestQueue(['idle'], 1)
+    const running = submit()
+    submit()
+    expect(submit).toThrow(expect.objectContaining({ code: 'QUEUE_FULL' }))
+    await end(running)
+    expect(submit().state).toBe('queued')
+  })
+
+  it('prefers a device that is ready, and avoids one that failed', () => {
+    const { submit, placed } = openTestQueue(['failed', 'starting', 'idle'])
+    submit()
+    submit()
+    submit()
+    expect(placed).toEqual(['job-1 on cpu:2', 'job-2 on cpu:1'])
+  })
+
+  it('hands a job to a failed device where there is no other, so that the job can tell', () => {
+    const { submit, placed } = openTestQueue(['failed'])
+    submit()
+    expect(placed).toEqual(['job-1 on cpu:0'])
+  })
+
+  it('cancels a waiting job at once, and the next moves up', () => {
+    const { queue, submit } = openTestQueue(['idle'])
+    submit()
+    const [second, third] = [submit(), submit()]
+    second.cancel()
+    expect(second.state).toBe('cancelled')
+    expect(queue.positionOf(third)).toBe(1)
+  })
+
+  it('drains: takes no more, cancels what waits, lets what runs finish', async () => {
+    const { queue, submit, end } = openTestQueue(['idle'])
+    const [running, waiting] = [submit(), submit()]
+    const drained = queue.drain(60_000)
+    expect(waiting.state).toBe('cancelled')
+    expect(running.state).toBe('running')
+    expect(submit).toThrow(expect.objectContaining({ code: 'DAEMON_UNREACHABLE' }))
+    await end(running)
+    await drained
+    expect(running.state).toBe('completed')
+  })
+
+  it('cancels what still runs when the grace is over', async () => {
+    const { queue, submit } = openTestQueue(['idle'])
+    const running = submit()
+    await queue.drain(1)
+    expect(running.state).toBe('cancelled')
+    expect(running.events.at(-1)?.type).toBe('cancelled')
+  })
+})

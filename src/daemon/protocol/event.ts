@@ -1,0 +1,81 @@
+import { z } from 'zod'
+import { ImageInfoSchema, TimingsSchema } from './job.js'
+import { WireErrorSchema } from './wire-error.js'
+
+/**
+ * The events of a job, one JSON object per line. Rules of the protocol:
+ *
+ * - The first event is `accepted` and carries the protocol version.
+ * - Exactly one terminal event (`completed`, `failed`, `cancelled`) ends the stream.
+ * - A stream begins with the job's first event, also for a client that comes late.
+ * - `heartbeat` appears while nothing else does; it belongs to the connection, not to the job.
+ * - A client ignores event types that it does not know.
+ */
+
+/** Milliseconds since the epoch. */
+const time = z.number()
+
+export const JobEventSchema = z.discriminatedUnion('type', [
+  z.object({
+    type: z.literal('accepted'),
+    time,
+    protocolVersion: z.number(),
+    /** The daemon's version. */
+    version: z.string(),
+    jobId: z.string(),
+    seed: z.number(),
+    /** Jobs before it. */
+    queuePosition: z.number(),
+  }),
+  z.object({ type: z.literal('started'), time, device: z.string() }),
+  z.object({ type: z.literal('model-loaded'), time, model: z.string(), elapsedMs: z.number() }),
+  z.object({ type: z.literal('warning'), time, message: z.string() }),
+  z.object({
+    type: z.literal('step'),
+    time,
+    /** Steps done, from 1. */
+    step: z.number(),
+    total: z.number(),
+    timestep: z.number(),
+    sigma: z.number().optional(),
+    /** Since the step before, or since denoising began. */
+    elapsedMs: z.number(),
+    /** Of `elapsedMs`: inside the runtime's own runs. */
+    runtimeMs: z.number(),
+  }),
+  z.object({
+    type: z.literal('worker-restarted'),
+    time,
+    device: z.string(),
+    /** Steps that were done when the worker died; the job goes on from there. */
+    step: z.number(),
+    reason: z.string(),
+  }),
+  z.object({ type: z.literal('image'), time, ...ImageInfoSchema.shape }),
+  z.object({ type: z.literal('heartbeat'), time }),
+  z.object({ type: z.literal('completed'), time, images: z.array(ImageInfoSchema), timings: TimingsSchema }),
+  z.object({ type: z.literal('failed'), time, error: WireErrorSchema }),
+  z.object({ type: z.literal('cancelled'), time }),
+])
+
+export type JobEvent = z.infer<typeof JobEventSchema>
+export type TerminalEvent = Extract<JobEvent, { type: 'completed' | 'failed' | 'cancelled' }>
+
+const KNOWN_TYPES: ReadonlySet<unknown> = new Set(
+  JobEventSchema.options.flatMap((option) => [...option.shape.type.values]),
+)
+
+/**
+ * Reads one event as a client does.
+ * @returns undefined for an event type that this version does not know
+ * @throws ZodError if an event of a known type is malformed
+ */
+export function parseJobEvent(value: unknown): JobEvent | undefined {
+  const { type } = z.looseObject({ type: z.string() }).parse(value)
+  return KNOWN_TYPES.has(type) ? JobEventSchema.parse(value) : undefined
+}
+
+/** True for the event that ends a job. */
+export function isTerminal(event: JobEvent): event is TerminalEvent {
+  return event.type === 'completed' || event.type === 'failed' || event.type === 'cancelled'
+}

@@ -1,0 +1,58 @@
+import { z } from 'zod'
+
+/**
+ * starting: the worker comes up, or comes up again. idle: ready for a job. busy: works on one.
+ * failed: it died several times before it was ready; `reason` says how. stopped: the daemon is going down.
+ */
+export const DeviceStateSchema = z.enum(['starting', 'idle', 'busy', 'failed', 'stopped'])
+export type DeviceState = z.infer<typeof DeviceStateSchema>
+
+export const DeviceStatusSchema = z.object({
+  /** For example `cpu:0`. */
+  name: z.string(),
+  threads: z.number(),
+  state: DeviceStateSchema,
+  /** Of its worker. */
+  pid: z.number().optional(),
+  /** How often its worker was replaced since the daemon started. */
+  restarts: z.number(),
+  /** Why the last worker died. */
+  reason: z.string().optional(),
+  jobId: z.string().optional(),
+})
+export type DeviceStatus = z.infer<typeof DeviceStatusSchema>
+
+/** ready: takes jobs. draining: finishes or cancels what runs and takes no more. */
+export const DaemonStateSchema = z.enum(['ready', 'draining'])
+export type DaemonState = z.infer<typeof DaemonStateSchema>
+
+export const DaemonStatusSchema = z.object({
+  version: z.string(),
+  protocolVersion: z.number(),
+  pid: z.number(),
+  state: DaemonStateSchema,
+  uptimeMs: z.number(),
+  logFile: z.string(),
+  devices: z.array(DeviceStatusSchema),
+  jobs: z.object({
+    queued: z.number(),
+    /** More queued jobs than this are refused. */
+    queueLimit: z.number(),
+    running: z.number(),
+    /** Finished jobs whose record and images can still be fetched. */
+    finished: z.number(),
+  }),
+  /** The shared memory of daemon and workers, in bytes. */
+  arena: z.object({ used: z.number(), size: z.number() }),
+})
+export type DaemonStatus = z.infer<typeof DaemonStatusSchema>
+
+/** The body of POST /v1/shutdown. */
+export const ShutdownRequestSchema = z.strictObject({
+  /** How long running jobs may take to finish before they are cancelled. */
+  graceMs: z.number().min(0).max(86_400_000).default(10_000),
+})
+
+/** What POST /v1/shutdown answers, before the daemon is gone. */
+export const ShutdownAnswerSchema = z.object({ pid: z.number(), running: z.number(), queued: z.number() })
+export type ShutdownAnswer = z.infer<typeof ShutdownAnswerSchema>

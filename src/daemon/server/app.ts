@@ -1,0 +1,37 @@
+import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify'
+import { SwiftdError } from '../../engine/errors.js'
+import type { JobQueue } from '../jobs/job-queue.js'
+import type { JobStore } from '../jobs/job-store.js'
+import type { Logger } from '../logger.js'
+import { PROTOCOL_HEADER, PROTOCOL_VERSION, SWIFTD_VERSION } from '../protocol/version.js'
+import { handleError, handleNotFound } from './error-handler.js'
+import { jobRoutes } from './routes/jobs.js'
+import { statusRoutes, type DaemonControl } from './routes/status.js'
+
+export interface AppParts {
+  readonly queue: JobQueue
+  readonly store: JobStore
+  readonly control: DaemonControl
+  readonly logger: Logger
+}
+
+/** Paths that must answer clients of other versions, too: how else could they tell, or stop the daemon? */
+const VERSION_FREE = ['/healthz', '/v1/status', '/v1/shutdown']
+
+/** The HTTP side of the daemon. It listens nowhere yet. */
+export function createApp({ queue, store, control, logger }: AppParts): FastifyInstance {
+  const loggerInstance: FastifyBaseLogger = logger
+  const app = Fastify({ loggerInstance, logController: new LogController({ disableRequestLogging: true }) })
+  app.setErrorHandler(handleError)
+  app.setNotFoundHandler(handleNotFound)
+  app.addHook('onRequest', (request, reply, done) => {
+    void reply.header(PROTOCOL_HEADER, String(PROTOCOL_VERSION))
+    const spoken = request.headers[PROTOCOL_HEADER]
+    if (spoken === undefined || spoken === String(PROTOCOL_VERSION) || VERSION_FREE.includes(request.url)) return done()
+    const versions = `this client speaks protocol ${String(spoken)}, the daemon (swiftd ${SWIFTD_VERSION}) protocol ${PROTOCOL_VERSION}`
+    done(new SwiftdError('DAEMON_VERSION', `Versions differ: ${versions}; run "swiftd daemon stop" and try again.`))
+  })
+  statusRoutes(app, control)
+  jobRoutes(app, { queue, store })
+  return app
+}

@@ -1,0 +1,151 @@
+import { z } from 'zod'
+import { ModelOptionsSchema } from '../protocol/request.js'
+import { WireErrorSchema } from '../protocol/wire-error.js'
+import { TensorHandleSchema } from './tensor-handle.js'
+
+/**
+ * What the daemon and a worker say to each other over the child's IPC channel. Rules of the protocol:
+ *
+ * - The worker speaks first, with `hello` and its version; daemon and worker must be of the same.
+ * - Each request has an id and is answered exactly once, also when it was cancelled: until then the worker may write to
+ *   the tensors of the request, so the daemon must not release them.
+ * - `cancel` names a request; it has no answer of its own. Cancelling what is already answered does nothing.
+ * - Tensors stay in the arena; messages carry handles. A worker keeps nothing of a job between requests.
+ */
+export const WORKER_PROTOCOL_VERSION = 1
+
+/** The descriptor by which a worker inherits the arena, next after its output; its IPC channel takes the one after. */
+export const ARENA_FD = 3
+
+/** Which checkpoint, and how it is opened. */
+const model = z.object({ path: z.string().min(1), options: ModelOptionsSchema.optional() })
+const dims = z.array(z.int().min(1))
+
+const ConditioningSchema = z.object({
+  encoderHiddenStates: TensorHandleSchema,
+  textEmbeds: TensorHandleSchema.optional(),
+  timeIds: TensorHandleSchema.optional(),
+})
+
+/** The engine's NoiseDescription; seeds are decimal, since JSON's numbers do not hold 64 bits. */
+const NoiseDescriptionSchema = z.object({
+  seeds: z.array(z.string().regex(/^\d+$/)).min(1),
+  count: z.int().min(1),
+})
+
+/** The engine's DenoisePlan with its tensors as handles. */
+const DenoisePlanSchema = z.object({
+  scheduler: z.object({ class: z.string(), config: z.record(z.string(), z.unknown()) }),
+  numInferenceSteps: z.int().min(1),
+  eta: z.number().optional(),
+  conditionings: z.array(ConditioningSchema).min(1),
+  conditioningAt: z.array(z.int().min(0)).optional(),
+  start: z.object({
+    index: z.int().min(0),
+    latents: TensorHandleSchema,
+    extraChannels: TensorHandleSchema.optional(),
+    known: z.object({ latents: TensorHandleSchema, noise: TensorHandleSchema, mask: TensorHandleSchema }).optional(),
+  }),
+  dims: z.tuple([z.int(), z.int(), z.int(), z.int()]),
+  guidanceScale: z.number(),
+  guidanceRescale: z.number(),
+  noise: NoiseDescriptionSchema,
+  drawn: z.array(z.object({ perImage: z.int(), shared: z.boolean() })),
+})
+export type DenoisePlanMessage = z.infer<typeof DenoisePlanSchema>
+
+/** The parameters of each request. */
+export const PARAMETERS = {
+  /** Makes a checkpoint resident; does nothing if it is. */
+  load: z.object({ model }),
+  /** Forgets a checkpoint, however it was opened. */
+  unload: z.object({ model }),
+  encodePrompt: z.object({
+    model,
+    tokens: z.array(z.array(z.int().min(0))).min(1),
+    clipSkip: z.int().min(0).optional(),
+    hiddenStates: TensorHandleSchema,
+    pooled: TensorHandleSchema.optional(),
+  }),
+  predictNoise: z.object({
+    model,
+    sample: TensorHandleSchema,
+    timestep: z.number(),
+    conditioning: ConditioningSchema,
+    out: TensorHandleSchema,
+  }),
+  /** Runs the whole denoising loop; tells its progress after every step. */
+  denoise: z.object({
+    model,
+    plan: DenoisePlanSchema,
+    /** (calls, N, C, h, w): receives the guided prediction of every call; the first `finished` are there already. */
+    predictions: TensorHandleSchema,
+    finished: z.int().min(0),
+    /** (calls, N, C, h, w): receives the latents after every call. */
+    latents: TensorHandleSchema,
+  }),
+  decodeLatents: z.object({ model, latents: TensorHandleSchema, out: TensorHandleSchema }),
+  encodeImage: z.object({ model, image: TensorHandleSchema, out: TensorHandleSchema }),
+} as const
+
+const RunResult = z.object({
+  /** Inside the runtime's own run, in milliseconds. */
+  runtimeMs: z.number(),
+})
+
+/** The result of each request. */
+export const RESULTS = {
+  load: z.object({
+    /** Dims of one encoded prompt: (1, S, C) and, for SDXL, (1, P). */
+    promptDims: z.object({ hiddenStates: dims, pooled: dims.optional() }),
+  }),
+  unload: z.object({}),
+  encodePrompt: RunResult,
+  predictNoise: RunResult,
+  /** The progress messages tell the times. */
+  denoise: z.object({}),
+  decodeLatents: RunResult,
+  encodeImage: RunResult,
+} as const
+
+/** One finished step of `denoise`; its tensors are written when this is sent. */
+export const DenoiseProgressSchema = z.object({
+  index: z.int().min(0),
+  total: z.int().min(1),
+  timestep: z.number(),
+  /** null where the method has none. */
+  sigma: z.number().nullable(),
+  elapsedMs: z.number(),
+  runtimeMs: z.number(),
+})
+export type DenoiseProgress = z.infer<typeof DenoiseProgressSchema>
+
+export type ModelReference = z.infer<typeof model>
+export type Method = keyof typeof PARAMETERS
+export type Parameters<M extends Method> = z.infer<(typeof PARAMETERS)[M]>
+export type Result<M extends Method> = z.infer<(typeof RESULTS)[M]>
+
+const id = z.int().min(1)
+const MethodSchema = z.enum(Object.keys(PARAMETERS) as [Method, ...Method[]])
+
+/** Daemon to worker. `parameters` are validated by the method's schema. */
+export const ToWorkerSchema = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('request'), id, method: MethodSchema, parameters: z.unknown() }),
+  z.object({ type: z.literal('cancel'), id }),
+  z.object({ type: z.literal('shutdown') }),
+])
+export type ToWorker = z.infer<typeof ToWorkerSchema>
+
+/** Worker to daemon. `result` is validated by the schema of the request's method. */
+export const FromWorkerSchema = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('hello'), protocolVersion: z.number(), version: z.string(), pid: z.number() }),
+  /** Instead of `hello`: the worker cannot start, and exits. */
+  z.object({ type: z.literal('failed'), reason: z.string() }),
+  /** Steps on the way to the answer of a `denoise` request, in order; quick ones come several at a time. */
+  z.object({ type: z.literal('progress'), id, steps: z.array(DenoiseProgressSchema).min(1) }),
+  z.object({ type: z.literal('result'), id, result: z.unknown() }),
+  z.object({ type: z.literal('error'), id, error: WireErrorSchema }),
+])
+export type FromWorker = z.infer<typeof FromWorkerSchema>
+/** What answers a request, or leads to its answer. */
+export type Answer = Extract<FromWorker, { id: number }>

@@ -1,0 +1,214 @@
+import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { createSandbox, type Sandbox } from './support/sandbox.js'
+
+const DEMO = 'fixtures/models/tiny-shapes-xl'
+const UNET_WEIGHTS = 'unet/diffusion_pytorch_model.safetensors'
+let sandbox: Sandbox
+let daemonPid: number
+
+beforeAll(async () => {
+  sandbox = createSandbox()
+  await sandbox.run(['daemon', 'start'])
+  daemonPid = (await sandbox.connect().status()).pid
+})
+afterAll(() => sandbox.dispose())
+
+/** A copy of the demo model with something wrong. */
+function brokenModel(name: string, harm: (folder: string) => void): string {
+  const folder = join(sandbox.paths.runtimeDirectory, name)
+  cpSync(DEMO, folder, { recursive: true })
+  harm(folder)
+  return folder
+}
+
+function changeConfig(folder: string, file: string, change: Record<string, unknown>): void {
+  const path = join(folder, file)
+  const config = { ...(JSON.parse(readFileSync(path, 'utf8')) as object), ...change }
+  writeFileSync(path, JSON.stringify(config))
+}
+
+/** Replaces the header's length, its first eight bytes. */
+function claimHeaderLength(folder: string, length: bigint): void {
+  const path = join(folder, UNET_WEIGHTS)
+  const bytes = readFileSync(path)
+  bytes.writeBigUInt64LE(length)
+  writeFileSync(path, bytes)
+}
+
+interface Case {
+  readonly title: string
+  readonly args: () => readonly string[]
+  readonly exitCode: number
+  readonly code: string
+  readonly sentence: RegExp
+}
+
+const withModel = (name: string, harm: (folder: string) => void) => () => {
+  return ['x', '--model', brokenModel(name, harm)]
+}
+
+const CASES: readonly Case[] = [
+  {
+    title: 'no prompt',
+    args: () => [],
+    exitCode: 2,
+    code: 'INVALID_REQUEST',
+    sentence: /Missing 1 required arg: prompt/,
+  },
+  {
+    title: 'an unknown flag',
+    args: () => ['x', '--stepz', '3'],
+    exitCode: 2,
+    code: 'INVALID_REQUEST',
+    sentence: /--stepz/,
+  },
+  {
+    title: 'a width that is not a multiple of 8',
+    args: () => ['x', '--width', '130'],
+    ...{ exitCode: 2, code: 'INVALID_REQUEST', sentence: /--width must be .* multiple of 8, not "130"/ },
+  },
+  {
+    title: 'a number of steps that is no number',
+    args: () => ['x', '--steps', 'many'],
+    ...{ exitCode: 2, code: 'INVALID_REQUEST', sentence: /--steps must be a whole number from 1 to 1000, not "many"/ },
+  },
+  {
+    title: 'an unknown scheduler',
+    args: () => ['x', '--scheduler', 'oiler'],
+    ...{ exitCode: 2, code: 'INVALID_REQUEST', sentence: /"oiler".*Euler/ },
+  },
+  {
+    title: 'an unknown model name',
+    args: () => ['x', '--model', 'dmeo'],
+    ...{ exitCode: 4, code: 'MODEL_NOT_FOUND', sentence: /no model "dmeo".*demo/ },
+  },
+  {
+    title: 'a model folder that does not exist',
+    args: () => ['x', '--model', './nowhere'],
+    ...{ exitCode: 4, code: 'MODEL_NOT_FOUND', sentence: /nowhere/ },
+  },
+  {
+    title: 'an output path in no directory',
+    args: () => ['x', '-o', 'no/such/folder/a.png'],
+    ...{ exitCode: 10, code: 'OUTPUT_NOT_WRITABLE', sentence: /Cannot write .*a\.png: there is no directory/ },
+  },
+  {
+    title: 'an output path through a file',
+    args: () => ['x', '-o', '/dev/null/a.png'],
+    ...{ exitCode: 10, code: 'OUTPUT_NOT_WRITABLE', sentence: /\/dev\/null is not a directory/ },
+  },
+  {
+    title: 'a prompt of 10,000 words',
+    args: () => ['lorem '.repeat(10_000)],
+    ...{ exitCode: 7, code: 'PROMPT_TOO_LONG', sentence: /60000 characters; at most 20000/ },
+  },
+  {
+    title: 'a prompt of 10,000 one-letter words',
+    args: () => ['a '.repeat(10_000).trim()],
+    ...{ exitCode: 7, code: 'PROMPT_TOO_LONG', sentence: /2000 tokens/ },
+  },
+  {
+    title: 'a truncated weights file',
+    args: withModel('truncated', (folder) => truncateSync(join(folder, UNET_WEIGHTS), 1_000_000)),
+    ...{ exitCode: 8, code: 'INVALID_WEIGHTS', sentence: /diffusion_pytorch_model\.safetensors .*truncated/ },
+  },
+  {
+    title: 'a weights file whose header claims more than the file has',
+    args: withModel('lying', (folder) => claimHeaderLength(folder, 90_000_000n)),
+    ...{ exitCode: 8, code: 'INVALID_WEIGHTS', sentence: /header claims 90000000 bytes/ },
+  },
+  {
+    title: 'a weights file with a huge header',
+    args: withModel('huge', (folder) => claimHeaderLength(folder, 2n ** 63n)),
+    ...{ exitCode: 8, code: 'INVALID_WEIGHTS', sentence: /header claims 9223372036854775808 bytes/ },
+  },
+  {
+    title: 'a weights file whose header is no JSON',
+    args: withModel('garbage', (folder) => writeFileSync(join(folder, UNET_WEIGHTS), Buffer.alloc(4096))),
+    ...{ exitCode: 8, code: 'INVALID_WEIGHTS', sentence: /not a valid safetensors file/ },
+  },
+  {
+    title: 'weights of another network',
+    args: withModel('mixed', (folder) => {
+      cpSync(join(folder, 'vae/diffusion_pytorch_model.safetensors'), join(folder, UNET_WEIGHTS))
+    }),
+    ...{ exitCode: 8, code: 'INVALID_WEIGHTS', sentence: /diffusion_pytorch_model\.safetensors/ },
+  },
+  {
+    title: 'a config with missing values',
+    args: withModel('missing', (folder) => changeConfig(folder, 'unet/config.json', { block_out_channels: undefined })),
+    ...{ exitCode: 9, code: 'INVALID_CONFIG', sentence: /unet\/config\.json.*block_out_channels/ },
+  },
+  {
+    title: 'a config with absurd values',
+    args: withModel('absurd', (folder) =>
+      changeConfig(folder, 'unet/config.json', { block_out_channels: [1e9, 2, 3] }),
+    ),
+    ...{ exitCode: 9, code: 'INVALID_CONFIG', sentence: /unet\/config\.json.*block_out_channels/ },
+  },
+  {
+    title: 'a config that is not JSON',
+    args: withModel('prose', (folder) => writeFileSync(join(folder, 'vae/config.json'), 'Dear reader')),
+    ...{ exitCode: 9, code: 'INVALID_CONFIG', sentence: /vae\/config\.json/ },
+  },
+  {
+    title: 'a model with pickled weights only',
+    args: withModel('pickled', (folder) => {
+      rmSync(join(folder, UNET_WEIGHTS))
+      writeFileSync(join(folder, 'unet/diffusion_pytorch_model.bin'), '')
+    }),
+    ...{ exitCode: 11, code: 'UNSUPPORTED_MODEL', sentence: /pickled/ },
+  },
+  {
+    title: 'a pipeline of another kind',
+    args: withModel('flux', (folder) => changeConfig(folder, 'model_index.json', { _class_name: 'FluxPipeline' })),
+    ...{ exitCode: 11, code: 'UNSUPPORTED_MODEL', sentence: /FluxPipeline/ },
+  },
+]
+
+describe('bad input', () => {
+  it.each(CASES)(
+    '$title: one sentence, exit code $exitCode, nothing written',
+    async ({ args, exitCode, code, sentence }) => {
+      const before = readdirSync(sandbox.directory)
+      const given = ['generate', ...args()]
+
+      const plain = await sandbox.run(given)
+      expect(plain).toMatchObject({ exitCode, stdout: '' })
+      expect(plain.stderr).toMatch(/^Error: [^\n]+$/)
+      expect(plain.stderr).toMatch(sentence)
+      expect(plain.stderr).not.toMatch(/\n\s+at |unexpectedly/)
+
+      const json = await sandbox.run([...given, '--json'])
+      expect({ exitCode: json.exitCode, stderr: json.stderr }).toEqual({ exitCode, stderr: '' })
+      expect(JSON.parse(json.stdout)).toEqual({ error: { code, message: plain.stderr.replace('Error: ', '') } })
+
+      expect(readdirSync(sandbox.directory)).toEqual(before)
+    },
+  )
+
+  it('refuses a directory as the output file', async () => {
+    mkdirSync(join(sandbox.directory, 'folder'))
+    const { exitCode, stderr } = await sandbox.run(['generate', 'x', '-o', 'folder'])
+    expect([exitCode, stderr]).toEqual([10, expect.stringContaining('it is a directory; name a file in it')])
+  })
+
+  it('refuses two results on one stdout', async () => {
+    const { exitCode, stdout } = await sandbox.run(['generate', 'x', '-o', '-', '--json'])
+    expect(exitCode).toBe(2)
+    expect(JSON.parse(stdout)).toMatchObject({ error: { code: 'INVALID_REQUEST' } })
+  })
+
+  it('shows a stack trace only when it is asked for', async () => {
+    const { stderr } = await sandbox.run(['generate', 'x', '--model', 'dmeo'], { env: { SWIFTD_DEBUG: '1' } })
+    expect(stderr).toMatch(/^Error: [^\n]+\n.*\n\s+at /)
+  })
+
+  it('leaves the daemon alive and able to work', async () => {
+    expect((await sandbox.connect().status()).pid).toBe(daemonPid)
+    const { exitCode } = await sandbox.run(['generate', 'a red star', '--steps', '2', '-o', 'after.png', '-q'])
+    expect(exitCode).toBe(0)
+  })
+})
