@@ -50,7 +50,7 @@ describe('models by name', () => {
     expect(shown.stdout).toMatch(/^scheduler +PNDMScheduler, predicts epsilon$/m)
     expect(shown.stdout).toMatch(/^sha256 +[0-9a-f]{64}$/m)
     expect(shown.stdout).toMatch(/^ +unet +\S+ +F32 +\S+ kB$/m)
-    expect(await json('show', './fox')).toMatchObject({ kind: 'folder', family: 'sd1', width: 64 })
+    expect(await json('show', './fox')).toMatchObject({ kind: 'folder', family: 'sd1', width: 128 })
     expect((await model('rm', 'one:v1', 'fox')).stdout).toBe('Removed one:v1\nRemoved fox')
     expect((await json<{ models: unknown[] }>('list')).models).toHaveLength(1)
     expect(existsSync(join(sandbox.directory, 'Fox One.safetensors'))).toBe(true)

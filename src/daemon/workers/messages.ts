@@ -31,6 +31,8 @@ const ConditioningSchema = z.object({
 const NoiseDescriptionSchema = z.object({
   seeds: z.array(z.string().regex(/^\d+$/)).min(1),
   count: z.int().min(1),
+  rng: z.enum(['cpu', 'nv']).optional(),
+  convention: z.enum(['diffusers', 'a1111']).optional(),
 })
 
 /** The engine's DenoisePlan with its tensors as handles. */
