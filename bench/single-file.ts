@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import type { Checkpoint } from '../src/engine/weights/checkpoint.js'
+import type { Checkpoint, Component } from '../src/engine/weights/checkpoint.js'
 import {
   ORIGINAL_PREFIX as PREFIX,
   originalTrunkNames,
@@ -8,7 +8,8 @@ import {
 } from '../src/engine/weights/original-names.js'
 import { openSafetensors, type SafetensorsFile } from '../src/engine/weights/safetensors.js'
 import { writeSafetensors, type TensorSource } from '../src/engine/weights/safetensors-writer.js'
-import type { NameMapping } from '../src/engine/weights/weights.js'
+import type { NameMapping, TensorSource as Source } from '../src/engine/weights/weights.js'
+import { textEncoderShapes, unetShapes, vaeShapes, type ParameterShapes } from './parameter-shapes.js'
 
 /**
  * Writes the weights of an SD1.x folder as one file in the original key names, next to the folder.
@@ -22,14 +23,17 @@ export async function makeSingleFile({ path, unet, vae, textEncoders }: Checkpoi
   // Not `<folder>.safetensors`: the folder beside such a file would configure it.
   const single = join(dirname(path), `single-${path.split('/').pop()}.safetensors`)
   if (existsSync(single)) return single
-  const parts: [string, NameMapping][] = [
-    [unet.weightsPath, originalTrunkNames(unet.config, PREFIX.unet)],
-    [vae.weightsPath, originalVaeNames(vae.config.block_out_channels.length, PREFIX.vae)],
-    [encoder.weightsPath, (name) => ({ name: PREFIX.clip + name })],
+  const parts: [Component<unknown>, ParameterShapes, NameMapping][] = [
+    [unet, unetShapes(unet.config), originalTrunkNames(unet.config, PREFIX.unet)],
+    [vae, vaeShapes(vae.config), originalVaeNames(vae.config.block_out_channels.length, PREFIX.vae)],
+    [encoder, textEncoderShapes(encoder.config), (name) => ({ name: PREFIX.clip + name })],
   ]
-  const files = parts.map(([weightsPath]) => openSafetensors(weightsPath))
+  const files = parts.map(([{ weightsPath }]) => openSafetensors(weightsPath))
   try {
-    const tensors = parts.flatMap(([, mapping], index) => renamedTensors(files[index], mapping))
+    const tensors = parts.flatMap(([{ names }, shapes, original], index) => {
+      const file = files[index]
+      return Array.from(shapes, ([name, shape]) => renamed(file, names(file)(name).name, shape, original(name)))
+    })
     await writeSafetensors(single, tensors, { format: 'pt' })
     return single
   } finally {
@@ -37,12 +41,15 @@ export async function makeSingleFile({ path, unet, vae, textEncoders }: Checkpoi
   }
 }
 
-function renamedTensors(file: SafetensorsFile, mapping: NameMapping): TensorSource[] {
-  return Array.from(file.tensors.values(), (tensor) => {
-    const { name, squeeze = false, part, transpose } = mapping(tensor.name)
-    if (part || transpose) throw new Error(`${tensor.name} is not kept as a tensor of its own`)
+/** @param stored the folder's name for a tensor of `shape` */
+function renamed(file: SafetensorsFile, stored: string, shape: readonly number[], target: Source): TensorSource {
+  const tensor = file.tensors.get(stored)
+  if (!tensor || target.part || target.transpose) throw new Error(`${stored} cannot be written as a tensor of its own`)
+  return {
+    name: target.name,
+    dtype: tensor.dtype,
     // A matrix that is squeezed when it is read is kept as a 1x1 convolution.
-    const shape = squeeze ? [...tensor.shape, 1, 1] : tensor.shape
-    return { name, dtype: tensor.dtype, shape, chunks: () => [file.bytesOf(tensor)] }
-  })
+    shape: target.squeeze ? [...shape, 1, 1] : shape,
+    chunks: () => [file.bytesOf(tensor)],
+  }
 }

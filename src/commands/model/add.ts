@@ -1,5 +1,5 @@
 import { resolve } from 'node:path'
-import { Args, Flags } from '@oclif/core'
+import { Args } from '@oclif/core'
 import { formatBytes, formatCount } from '../../daemon/models/format.js'
 import { shortModelName } from '../../daemon/models/names.js'
 import type { ModelRecord } from '../../daemon/models/record.js'
@@ -7,6 +7,7 @@ import { registerModel, type RegisteredModel } from '../../daemon/models/registe
 import { openModelStore } from '../../daemon/models/store.js'
 import { daemonPaths } from '../../daemon/paths.js'
 import { BaseCommand } from '../_shared/base-command.js'
+import { MODEL_FLAGS, modelSettings } from '../_shared/model-flags.js'
 
 /** What --json prints. */
 export interface AddResult extends ModelRecord {
@@ -29,37 +30,12 @@ export default class ModelAdd extends BaseCommand {
     path: Args.string({ description: 'A diffusers folder or a .safetensors file.', required: true }),
   }
 
-  static override flags = {
-    name: Flags.string({
-      description: 'Its name, perhaps with a :tag. By default what the file or folder is called.',
-      env: 'SWIFTD_MODEL_NAME',
-    }),
-    config: Flags.string({
-      description: 'For single files of an unusual architecture: a diffusers folder, with or without weights.',
-      env: 'SWIFTD_MODEL_CONFIG',
-      helpValue: 'FOLDER',
-    }),
-    vae: Flags.string({
-      description: "An autoencoder (folder or .safetensors file) to use instead of the model's own.",
-      env: 'SWIFTD_MODEL_VAE',
-      helpValue: 'PATH',
-    }),
-    variant: Flags.string({
-      description: 'For folders: which weights to use, such as fp16.',
-      env: 'SWIFTD_MODEL_VARIANT',
-    }),
-  }
+  static override flags = MODEL_FLAGS
 
   async run(): Promise<AddResult> {
     const { args, flags } = await this.parse(ModelAdd)
     const model = await registerModel(
-      {
-        path: resolve(args.path),
-        ...(flags.name !== undefined && { name: flags.name }),
-        ...(flags.config !== undefined && { configuration: resolve(flags.config) }),
-        ...(flags.vae !== undefined && { vae: resolve(flags.vae) }),
-        ...(flags.variant !== undefined && { variant: flags.variant }),
-      },
+      { path: resolve(args.path), ...modelSettings(flags) },
       { store: openModelStore(), cacheDirectory: daemonPaths().cacheDirectory },
     )
     if (!this.jsonEnabled()) this.log(`Added ${summarise(model)}`)

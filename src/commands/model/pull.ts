@@ -6,6 +6,7 @@ import { openModelStore } from '../../daemon/models/store.js'
 import { daemonPaths } from '../../daemon/paths.js'
 import { BaseCommand } from '../_shared/base-command.js'
 import { listenForInterruption } from '../_shared/interruption.js'
+import { MODEL_FLAGS, modelSettings } from '../_shared/model-flags.js'
 import { createTransferProgress } from '../_shared/transfer-progress.js'
 import { summarise } from './add.js'
 
@@ -38,14 +39,7 @@ export default class ModelPull extends BaseCommand {
   }
 
   static override flags = {
-    name: Flags.string({
-      description: "Its name, perhaps with a :tag. By default the repository's or the file's.",
-      env: 'SWIFTD_MODEL_NAME',
-    }),
-    variant: Flags.string({
-      description: 'For folders: which weights to download, such as fp16.',
-      env: 'SWIFTD_MODEL_VARIANT',
-    }),
+    ...MODEL_FLAGS,
     quiet: Flags.boolean({ char: 'q', description: 'Show no progress.', env: 'SWIFTD_QUIET' }),
   }
 
@@ -57,7 +51,7 @@ export default class ModelPull extends BaseCommand {
     const interruption = listenForInterruption(undefined)
     try {
       const { downloaded, ...model } = await pullAndRegister(
-        { address: args.model, name: flags.name, variant: flags.variant },
+        { address: args.model, ...modelSettings(flags) },
         {
           ...{ store, settings, cacheDirectory: daemonPaths().cacheDirectory, signal: interruption.signal },
           onProgress: (state) => progress.update(state),

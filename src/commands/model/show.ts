@@ -37,6 +37,7 @@ export default class ModelShow extends BaseCommand {
       ...recordOf(model, store.read().records),
       ...inspectModel(model.path, model.options),
       name: model.name,
+      path: model.path,
     }
     if (!this.jsonEnabled()) this.log(describe(result))
     return result

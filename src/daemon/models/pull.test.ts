@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { sha256OfFile } from '../../engine/weights/file-hash.js'
 import { filesOf, startHubServer, type HubServer } from '../../../test/hub-server.js'
 import { hubSettings } from './hub/settings.js'
 import { pullAndRegister, type PullRequest, type PullResult } from './pull.js'
@@ -111,6 +112,24 @@ describe('a pulled model', () => {
     )
     await expect(pull()).rejects.toThrow(/"fox-xl" belongs to/)
     expect(hub.requests).toEqual([])
+  })
+
+  it('may be a single file, known by its SHA-256 and configured as one on this machine', async () => {
+    const path = join(goldens, 'sd21/sd21.original.safetensors')
+    hub.commit({ 'fox.safetensors': readFileSync(path) })
+    const request = { address: 'me/Fox-XL/fox.safetensors', configuration: join(goldens, 'sd21/model') }
+    await expect(pull({ ...request, variant: 'fp16' })).rejects.toThrow(/--variant is for folders/)
+    expect(hub.requests).toEqual([])
+    const { record } = await pull(request)
+    expect(record).toMatchObject({
+      name: 'fox:latest',
+      kind: 'file',
+      family: 'sd2',
+      configuration: request.configuration,
+    })
+    expect(record.digest).toBe(await sha256OfFile(path, join(directory, 'cache')))
+    expect(removeModel(store, 'fox').filesDeleted).toBe(true)
+    expect(existsSync(record.path)).toBe(false)
   })
 
   it('is not registered if it does not open; its files are kept', async () => {

@@ -2,20 +2,20 @@ import { join } from 'node:path'
 import { isSwiftdError, SwiftdError } from '../../engine/errors.js'
 import { parseHubAddress, DEFAULT_REVISION, type HubAddress } from './hub/address.js'
 import { isCommit } from './hub/cache.js'
+import type { CheckpointOptions } from '../../engine/weights/checkpoint.js'
 import { pullModel, type PulledModel, type PullProgress } from './hub/pull.js'
 import type { HubSettings } from './hub/settings.js'
 import { fullModelName, nameFromPath } from './names.js'
 import type { ModelRecord, PulledFiles } from './record.js'
-import { checkNameIsFree, registerModel, type RegisteredModel } from './register.js'
+import { checkNameIsFree, checkOptions, registerModel, type RegisteredModel } from './register.js'
 import { releasePulled } from './remove.js'
 import type { ModelStore } from './store.js'
 
-export interface PullRequest {
+export interface PullRequest extends CheckpointOptions {
   /** As `parseHubAddress` reads it. */
   readonly address: string
   /** @default the repository's or the file's name, tagged with the revision if one is given */
   readonly name?: string
-  readonly variant?: string
 }
 
 export interface PullContext {
@@ -35,21 +35,20 @@ export interface PullResult extends RegisteredModel {
  * Downloads a model from the hub and registers it. Pulling a registered model again brings it up to date.
  * @throws SwiftdError as `pullModel` and `registerModel`; what was downloaded stays for another attempt
  */
-export async function pullAndRegister(request: PullRequest, context: PullContext): Promise<PullResult> {
-  const address = parseHubAddress(request.address)
-  const name = fullModelName(request.name ?? nameFor(address))
+export async function pullAndRegister(
+  { address: place, name: wanted, ...options }: PullRequest,
+  context: PullContext,
+): Promise<PullResult> {
+  const address = parseHubAddress(place)
+  const name = fullModelName(wanted ?? nameFor(address))
+  checkOptions(address.file === undefined ? 'folder' : 'file', options)
   const { store, settings, cacheDirectory } = context
   const isSame = ({ pulled }: ModelRecord): boolean => pulled?.repository === address.repository
   checkNameIsFree(store, name, isSame)
   const earlier = store.read().records.find((record) => record.name === name)?.pulled
-  const model = await pullModel(address, { ...context, variant: request.variant })
+  const model = await pullModel(address, { ...context, variant: options.variant })
   const pulled = ownedFiles(address, model, context, earlier)
-  const registration = {
-    path: model.path,
-    name,
-    pulled,
-    ...(request.variant !== undefined && { variant: request.variant }),
-  }
+  const registration = { path: model.path, name, pulled, ...options }
   try {
     const registered = await registerModel(registration, { store, cacheDirectory, knownHashes: model.hashes })
     if (earlier && earlier.commit !== pulled.commit) releasePulled(store, earlier)

@@ -42,7 +42,7 @@ export async function registerModel(
   // A pulled model that is added by its path again is still a pulled one.
   const origin = pulled ?? store.read().records.find((each) => each.name === fullName)?.pulled
   const description = inspectModel(path, options)
-  checkOptions(description, options)
+  checkOptions(description.kind, options)
   const record: ModelRecord = {
     name: fullName,
     path,
@@ -76,7 +76,11 @@ export function checkNameIsFree(store: ModelStore, fullName: string, isSame: (re
   if (taken && !isSame(taken)) refuse(`the model at ${taken.path} ("swiftd model rm ${short}" would free it)`)
 }
 
-function checkOptions({ kind }: ModelDescription, { configuration, variant }: CheckpointOptions): void {
+/**
+ * Refuses settings that mean nothing for a kind of model.
+ * @throws SwiftdError INVALID_REQUEST
+ */
+export function checkOptions(kind: ModelRecord['kind'], { configuration, variant }: CheckpointOptions): void {
   if (kind === 'folder' && configuration !== undefined) {
     throw new SwiftdError('INVALID_REQUEST', '--config is for single files; this folder has its own configuration.')
   }

@@ -3,6 +3,7 @@ import { TEXT_ENCODER_NAMES } from '../graph/text-encoder.js'
 import { elementCount, tensorBytes, type NativeTensor } from '../tensor.js'
 import { viewMemory } from '../memory/libc.js'
 import type { Checkpoint, Component, Family } from '../weights/checkpoint.js'
+import type { SafetensorsFile } from '../weights/safetensors.js'
 import { openAsFloat32 } from '../weights/widened-cache.js'
 import { weightsFromFile, type Weights } from '../weights/weights.js'
 import type { Timing } from '../pipeline/stages.js'
@@ -82,9 +83,13 @@ export async function openBaseModel(
     opened.push(value)
     return value
   }
+  // A single file is mapped once for all its networks, and stays mapped until the last of them is released.
+  const files = new Map<string, SafetensorsFile>()
   const open = async ({ weightsPath, names }: Component<unknown>): Promise<Weights> => {
-    const file = await openAsFloat32(weightsPath, { cacheDirectory })
-    const weights = weightsFromFile(file, names(file))
+    const file = files.get(weightsPath) ?? (await openAsFloat32(weightsPath, { cacheDirectory }))
+    if (!files.has(weightsPath)) opened.push({ release: () => file.close() })
+    files.set(weightsPath, file)
+    const weights = weightsFromFile({ ...file, close: () => undefined }, names(file))
     opened.push({ release: () => weights.close() })
     return weights
   }

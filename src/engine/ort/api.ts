@@ -19,6 +19,8 @@ type NativeType = string | KoffiType
 /** koffi.out, typed as any other type: koffi does not export the name of its own, which declaration files would need. */
 const out = (type: KoffiType): KoffiType => koffi.out(type) as unknown as KoffiType
 const INT64S = koffi.pointer('int64_t')
+/** An array that the caller keeps: cheaper than an out argument where calls are many. */
+const POINTERS = koffi.pointer('uint64_t')
 const OUT_INT64S = out(INT64S)
 const OUT_POINTER = out(koffi.pointer('void *'))
 const OUT_SIZE = out(koffi.pointer('size_t'))
@@ -34,7 +36,7 @@ const STATUS_FUNCTIONS = {
   SetSessionGraphOptimizationLevel: [23, ['void *', 'int']],
   CreateRunOptions: [39, [OUT_POINTER]],
   RunOptionsSetTerminate: [46, ['void *']],
-  CreateTensorWithDataAsOrtValue: [49, ['void *', 'void *', 'size_t', INT64S, 'size_t', 'int', OUT_POINTER]],
+  CreateTensorWithDataAsOrtValue: [49, ['void *', 'void *', 'size_t', INT64S, 'size_t', 'int', POINTERS]],
   GetTensorMutableData: [51, ['void *', OUT_POINTER]],
   GetDimensionsCount: [61, ['void *', OUT_SIZE]],
   GetDimensions: [62, ['void *', OUT_INT64S, 'size_t']],
@@ -77,7 +79,7 @@ const PLAIN_FUNCTIONS = {
 
 type StatusName = keyof typeof STATUS_FUNCTIONS
 type PlainName = keyof typeof PLAIN_FUNCTIONS
-type Argument = Pointer | number | string | null | Uint8Array | BigInt64Array | unknown[]
+type Argument = Pointer | number | string | null | Uint8Array | BigInt64Array | BigUint64Array | unknown[]
 
 /** Calls the function and throws if it reports a failure. */
 type StatusCall = ((...args: Argument[]) => void) & {

@@ -26,6 +26,7 @@ export function cpuMemoryInfo(): Pointer {
  */
 const MAX_RANK = 16
 const scratchDims = new BigInt64Array(MAX_RANK)
+const scratchValue = new BigUint64Array(1)
 
 /**
  * Calls `use` with a tensor as a value of the runtime, without copying it, and releases the value.
@@ -37,9 +38,9 @@ export function withTensorValue({ type, dims, address }: NativeTensor, use: (val
   if (rank > MAX_RANK) throw new RangeError(`a tensor of ${rank} dims cannot be bound, at most ${MAX_RANK}`)
   for (let axis = 0; axis < rank; axis++) scratchDims[axis] = BigInt(dims[axis])
   const bytes = tensorBytes(type, dims)
-  const value = outPointer((out) =>
-    api.CreateTensorWithDataAsOrtValue(cpuMemoryInfo(), address, bytes, scratchDims, rank, TYPE_CODES[type], out),
-  )
+  const info = cpuMemoryInfo()
+  api.CreateTensorWithDataAsOrtValue(info, address, bytes, scratchDims, rank, TYPE_CODES[type], scratchValue)
+  const [value] = scratchValue
   try {
     use(value)
   } finally {

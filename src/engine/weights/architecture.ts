@@ -10,7 +10,7 @@ import {
   type VaeConfig,
 } from './config.js'
 import { ORIGINAL_PREFIX } from './original-names.js'
-import type { SafetensorsFile } from './safetensors.js'
+import { ofLayout, type SafetensorsFile } from './safetensors.js'
 
 /**
  * Reads a network's architecture from the names and shapes of a single file's tensors.
@@ -54,7 +54,7 @@ function shapesUnder(file: SafetensorsFile, prefix: string): Shapes {
 }
 
 /** The UNet of a single file. */
-export function detectUnet(file: SafetensorsFile): UnetConfig {
+export const detectUnet = ofLayout((file): UnetConfig => {
   const shapes = shapesUnder(file, ORIGINAL_PREFIX.unet)
   const trunk = detectTrunk(file, shapes)
   const up = [...trunk.down_block_types].reverse()
@@ -64,7 +64,7 @@ export function detectUnet(file: SafetensorsFile): UnetConfig {
     sample_size: trunk.addition_embed_type ? 128 : trunk.cross_attention_dim === SD1_PROMPT_WIDTH ? 64 : 96,
     up_block_types: up.map((type) => (type === 'DownBlock2D' ? 'UpBlock2D' : 'CrossAttnUpBlock2D')),
   })
-}
+})
 
 /** The ControlNet of a single file. */
 export function detectControlNet(file: SafetensorsFile): ControlNetConfig {

@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer'
 import { statSync } from 'node:fs'
 import { LRUCache } from 'lru-cache'
 import { SwiftdError } from '../errors.js'
@@ -81,6 +82,19 @@ export function openSafetensors(path: string): SafetensorsFile {
   }
 }
 
+/**
+ * A function of what a file's header says, not of its data, which remembers its result for as long as the header's layout
+ * is known: models that are opened again and again are looked at once.
+ */
+export function ofLayout<T>(derive: (file: SafetensorsFile) => T): (file: SafetensorsFile) => T {
+  const results = new WeakMap<SafetensorsFile['tensors'], { readonly value: T }>()
+  return (file) => {
+    const result = results.get(file.tensors) ?? { value: derive(file) }
+    results.set(file.tensors, result)
+    return result.value
+  }
+}
+
 /** A float32 tensor's values without a copy, or a copy where the file does not align them. */
 export function float32Values(file: SafetensorsFile, tensor: StoredTensor): Float32Array {
   if (tensor.dtype !== 'F32') throw new TypeError(`${tensor.name} is ${tensor.dtype}, not F32`)
@@ -159,7 +173,9 @@ function readHeader(path: string, file: MappedFile): Uint8Array {
 function parseHeader(path: string, header: Uint8Array): Record<string, unknown> {
   let json: unknown
   try {
-    json = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(header))
+    // As strict as a fatal TextDecoder and several times as fast.
+    if (!isUtf8(header)) throw new TypeError('it is not UTF-8')
+    json = JSON.parse(Buffer.from(header.buffer, header.byteOffset, header.byteLength).toString('utf8'))
   } catch (error) {
     throw invalid(path, 'its header is not JSON', error)
   }
@@ -176,9 +192,9 @@ function readTensors(
   const dataBytes = file.byteLength - dataOffset
   const spans: { begin: number; end: number; name: string }[] = []
   const tensors = new Map<string, StoredTensor>()
-  for (const [name, entry] of Object.entries(json)) {
+  for (const name of Object.keys(json)) {
     if (name === '__metadata__') continue
-    const { dtype, shape, begin, end } = readEntry(path, name, entry)
+    const { dtype, shape, begin, end } = readEntry(path, name, json[name])
     if (end > dataBytes) {
       throw invalid(path, `tensor ${quote(name)} ends at byte ${end} of ${dataBytes}; the file is truncated`)
     }

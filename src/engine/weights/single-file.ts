@@ -7,7 +7,7 @@ import type { Checkpoint, Component, TextComponent } from './checkpoint.js'
 import type { TextEncoderConfig, UnetConfig, VaeConfig } from './config.js'
 import { widenTensor } from './half.js'
 import { openClipNames, ORIGINAL_PREFIX as PREFIX, originalTrunkNames, originalVaeNames } from './original-names.js'
-import { openSafetensors, type SafetensorsFile, type StoredTensor } from './safetensors.js'
+import { ofLayout, openSafetensors, type SafetensorsFile, type StoredTensor } from './safetensors.js'
 import type { NameMapping } from './weights.js'
 
 /** What the published kinds of single files have in them, by their text encoders. */
@@ -49,7 +49,7 @@ export function configurationBeside(path: string): string | undefined {
   return existsSync(join(folder, 'model_index.json')) ? folder : undefined
 }
 
-function detectKind(file: SafetensorsFile): Kind {
+const detectKind = ofLayout((file): Kind => {
   const names = [...file.tensors.keys()]
   const has = (prefix: string): boolean => names.some((name) => name.startsWith(prefix))
   const refuse = (what: string): never => {
@@ -71,7 +71,7 @@ function detectKind(file: SafetensorsFile): Kind {
   if (has(PREFIX.openClip)) return 'sd2'
   if (has(PREFIX.clip)) return 'sd1'
   return refuse('has no text encoder of a kind that swiftd knows')
-}
+})
 
 /** The text encoders of each kind of file, in the order in which their hidden states are joined. */
 function textEncoders(file: SafetensorsFile, kind: Kind, configuration: Checkpoint | undefined): TextComponent[] {

@@ -62,6 +62,7 @@ function viewPart(
   address: Pointer,
   { part, squeeze }: TensorSource,
 ): NativeTensor | undefined {
+  if (!part && !squeeze) return { type: 'float32', dims: shape, address }
   const dims = [...shape]
   if (squeeze) while (dims.length > 2 && dims[dims.length - 1] === 1) dims.pop()
   if (!part) return { type: 'float32', dims, address }

@@ -6,7 +6,7 @@ import { identifyFile, sha256OfFile } from './file-hash.js'
 import { isFloat, widenInto } from './half.js'
 import { publishOnce, removeAbandoned } from './publish-once.js'
 import { layOut, writeLayout, type TensorSource } from './safetensors-writer.js'
-import { ELEMENT_BYTES, openSafetensors, type SafetensorsFile, type StoredTensor } from './safetensors.js'
+import { ELEMENT_BYTES, ofLayout, openSafetensors, type SafetensorsFile, type StoredTensor } from './safetensors.js'
 
 export interface WidenedCacheOptions {
   /** Where float32 copies and hashes are kept; made if it is not there. One for all processes of a user. */
@@ -49,12 +49,9 @@ export async function openAsFloat32(path: string, options: WidenedCacheOptions):
 }
 
 /** True for a file that `openAsFloat32` maps as it is. */
-export function isUsableAsFloat32(file: SafetensorsFile): boolean {
-  for (const { dtype, offset } of file.tensors.values()) {
-    if (isFloat(dtype) && !(dtype === 'F32' && offset % 4 === 0)) return false
-  }
-  return true
-}
+export const isUsableAsFloat32 = ofLayout((file) =>
+  [...file.tensors.values()].every(({ dtype, offset }) => !isFloat(dtype) || (dtype === 'F32' && offset % 4 === 0)),
+)
 
 async function openCopyOf(source: SafetensorsFile, identity: string | undefined, options: WidenedCacheOptions) {
   const { cacheDirectory, maxBytes = DEFAULT_MAX_BYTES } = options

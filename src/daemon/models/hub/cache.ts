@@ -82,7 +82,7 @@ export function removePulled({ cacheDirectory, repository, commit, files }: Pull
   )
   const home = realpathSync(directory)
   // A pointer may lead anywhere; only blobs of this repository are deleted.
-  for (const blob of blobs) if (!used.has(blob) && blob.startsWith(join(home, 'blobs'))) rmSync(blob, { force: true })
+  for (const blob of blobs) if (!used.has(blob) && blob.startsWith(join(home, 'blobs/'))) rmSync(blob, { force: true })
   pruneEmpty(join(directory, 'snapshots'))
   if (!existsSync(snapshot)) forgetCommit(join(directory, 'refs'), commit)
   pruneEmpty(directory)

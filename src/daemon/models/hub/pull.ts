@@ -152,7 +152,8 @@ function createDownload(address: HubAddress, commit: string, options: PullOption
         downloaded.push(file.path)
       }
       await linkBlob(blob, join(snapshot, file.path))
-      if (file.sha256 !== undefined) hashes.set(join(snapshot, file.path), file.sha256)
+      // Known by both names: a single file is opened by its real path.
+      if (file.sha256 !== undefined) hashes.set(join(snapshot, file.path), file.sha256).set(blob, file.sha256)
       done += file.size
     }
   }
