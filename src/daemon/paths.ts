@@ -11,7 +11,7 @@ export interface DaemonPaths {
   /** Held by the running daemon for as long as it lives. */
   readonly lock: string
   readonly logFile: string
-  /** Files that can be made again: optimised graphs, widened weights. */
+  /** Files that can be made again: widened weights, hashes. */
   readonly cacheDirectory: string
 }
 

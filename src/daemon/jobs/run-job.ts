@@ -21,7 +21,8 @@ export interface JobContext {
 }
 
 /**
- * Runs one job from prompt to PNG. The denoising loop runs here, in the daemon; the device's worker computes the networks.
+ * Runs one job from prompt to PNG. The pipeline runs here, in the daemon; the device's worker runs the networks and, since
+ * it has them all, the denoising loop between them.
  * Whatever happens ends up in the job's events; nothing is thrown.
  */
 export async function runJob(job: JobRecord, device: DeviceWorker, context: JobContext): Promise<void> {

@@ -9,9 +9,12 @@ import type { TensorHandle } from './tensor-handle.js'
 
 /** Writes a plan as a message. `share` copies values into a tensor of the arena. */
 export function writePlan(
-  { conditionings, conditioningAt, start, noise, scheduler, ...plan }: DenoisePlan,
+  { conditionings, conditioningAt, start, noise, scheduler, adapters, controls, ...plan }: DenoisePlan,
   share: (values: Float32Array, dims: readonly number[]) => TensorHandle,
 ): DenoisePlanMessage {
+  // Neither has a form on the wire; leaving one out would draw another picture without a word.
+  if (adapters || controls?.length)
+    throw new TypeError('A plan with adapters or ControlNets cannot be sent to a worker.')
   const [count, , height, width] = plan.dims
   const latents = (values: Float32Array): TensorHandle => share(values, plan.dims)
   const { extraChannels, known } = start

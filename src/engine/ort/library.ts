@@ -36,6 +36,8 @@ let library: LibraryHandle | undefined
  * pointers do not hold it; so the handle stays in this module for as long as the process lives.
  */
 export function loadRuntimeLibrary(): LibraryHandle {
+  // The library would report its use to its makers; what a person draws here is nobody else's business.
+  process.env.ORT_DISABLE_TELEMETRY ??= '1'
   library ??= koffi.load(runtimeLibraryPath())
   return library
 }

@@ -89,32 +89,38 @@ function createBinding(session: NativeHandle): Binding {
     bindRuntimeOutput: (name) => api.BindOutputToDevice(binding.pointer, name, cpuMemoryInfo()),
     clearOutputs: () => api.ClearBoundOutputs(binding.pointer),
     async run(signal) {
-      const timing = await run(session, binding, usualMs < SHORT_RUN_MS, signal)
+      throwIfCancelled(signal)
+      const short = usualMs < SHORT_RUN_MS
+      const timing = short ? runShort(session, binding) : await runInterruptibly(session, binding, signal)
       // A running mean, so that one run on a busy machine does not change the mode.
       usualMs = usualMs === Infinity ? timing.runtimeMs : 0.8 * usualMs + 0.2 * timing.runtimeMs
       return timing
     },
-    runBlocking: () =>
-      withRunOptions((options) => api.RunWithBinding(session.pointer, options.pointer, binding.pointer)),
+    runBlocking: () => void runShort(session, binding),
     takeOutputs: () => takeOutputs(binding),
     release: () => binding.release(),
   }
 }
 
-async function run(
+/** Runs on this thread, where no signal can come in between: it needs no options to be stopped by. */
+function runShort(session: NativeHandle, binding: NativeHandle): { runtimeMs: number } {
+  const started = performance.now()
+  ortApi().RunWithBinding(session.pointer, null, binding.pointer)
+  return { runtimeMs: performance.now() - started }
+}
+
+/** Runs on another thread; the signal stops it in flight. */
+async function runInterruptibly(
   session: NativeHandle,
   binding: NativeHandle,
-  short: boolean,
   signal?: AbortSignal,
 ): Promise<{ runtimeMs: number }> {
-  throwIfCancelled(signal)
   const options = createRunOptions()
   const terminate = (): void => ortApi().RunOptionsSetTerminate(options.pointer)
   signal?.addEventListener('abort', terminate, { once: true })
   const started = performance.now()
   try {
-    if (short) ortApi().RunWithBinding(session.pointer, options.pointer, binding.pointer)
-    else await ortApi().RunWithBinding.async(session.pointer, options.pointer, binding.pointer)
+    await ortApi().RunWithBinding.async(session.pointer, options.pointer, binding.pointer)
     throwIfCancelled(signal)
     return { runtimeMs: performance.now() - started }
   } catch (error) {
@@ -129,15 +135,6 @@ async function run(
 function createRunOptions(): NativeHandle {
   const pointer = outPointer((out) => ortApi().CreateRunOptions(out))
   return own('run options', pointer, (options) => ortApi().ReleaseRunOptions(options))
-}
-
-function withRunOptions(call: (options: NativeHandle) => void): void {
-  const options = createRunOptions()
-  try {
-    call(options)
-  } finally {
-    options.release()
-  }
 }
 
 function takeOutputs(binding: NativeHandle): NativeHandle[] {

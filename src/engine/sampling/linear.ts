@@ -15,7 +15,8 @@ export function combine(...terms: readonly Term[]): Float32Array {
     if (factor === 0) continue
     for (let i = 0; i < length; i++) sums[i] += factor * values[i]
   }
-  return Float32Array.from(sums)
+  // Not Float32Array.from, which walks an iterator: ten times as slow, at every step.
+  return new Float32Array(sums)
 }
 
 /** Every value limited to -range..range, a new array. */

@@ -204,6 +204,7 @@ function groupsFor(file: SafetensorsFile, widths: readonly number[]): number {
 }
 
 function unusual(file: SafetensorsFile, reason: string): SwiftdError {
-  const advice = 'give the model’s configuration folder (a diffusers folder without weights) with --config'
+  const advice =
+    'put its configuration (a diffusers folder, with or without weights) beside it under its name without the ending, or add it with "swiftd model add --config FOLDER"'
   return new SwiftdError('UNSUPPORTED_MODEL', `${file.path} has an unusual architecture: ${reason}; ${advice}.`)
 }
