@@ -21,3 +21,14 @@ export function elementCount(dims: readonly number[]): number {
 export function tensorBytes(type: ElementType, dims: readonly number[]): number {
   return elementCount(dims) * ELEMENT_BYTES[type]
 }
+
+/** Joins values behind each other, in a new array. */
+export function concatenate(parts: readonly Float32Array[]): Float32Array {
+  const joined = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0))
+  let offset = 0
+  for (const part of parts) {
+    joined.set(part, offset)
+    offset += part.length
+  }
+  return joined
+}

@@ -145,6 +145,25 @@ describe('a session of the runtime', () => {
     }, 400)
   })
 
+  it('leaves the event loop free for a long run after many short ones, and stops it', async () => {
+    await withProduct(async ({ binding }) => {
+      const rows = 40_000
+      const x = allocateNative(rows * 12)
+      const bind = (count: number): void => {
+        binding.bindInput('x', { type: 'float32', dims: [count, 3], address: x.address })
+        binding.clearOutputs()
+        binding.bindRuntimeOutput('y')
+      }
+      bind(1)
+      for (let run = 0; run < 30; run++) await binding.run()
+      bind(rows)
+      const controller = new AbortController()
+      setTimeout(() => controller.abort(), 5)
+      await expect(binding.run(controller.signal)).rejects.toMatchObject({ code: 'CANCELLED' })
+      x.release()
+    }, 400)
+  })
+
   it('does not begin a run whose signal has aborted', async () => {
     await withProduct(async ({ binding }) => {
       await expect(binding.run(AbortSignal.abort())).rejects.toMatchObject({ code: 'CANCELLED' })

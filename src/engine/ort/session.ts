@@ -25,8 +25,8 @@ export interface Binding {
   /** Forgets all outputs, bound and computed. */
   clearOutputs(): void
   /**
-   * Computes all bound outputs on another thread; the event loop stays free. Only where runs usually take less than
-   * SHORT_RUN_MS, it stays on this thread.
+   * Computes all bound outputs on another thread; the event loop stays free. Only where runs on the same
+   * inputs usually take less than SHORT_RUN_MS, it stays on this thread.
    * @returns how long the call took, in milliseconds
    * @throws SwiftdError CANCELLED if `signal` aborts: the run stops in flight
    * @throws OrtError with the runtime's message
@@ -80,11 +80,16 @@ function createBinding(session: NativeHandle): Binding {
     outPointer((out) => api.CreateIoBinding(session.pointer, out)),
     (pointer) => api.ReleaseIoBinding(pointer),
   )
+  // What is bound anew may be larger: how long a run took says nothing of the next one then.
   let usualMs = Infinity
+  const bindInput = (name: string, value: Pointer): void => {
+    usualMs = Infinity
+    api.BindInput(binding.pointer, name, value)
+  }
   return {
     // The binding keeps a bound value alive by itself; ours goes at once.
-    bindInput: (name, tensor) => withTensorValue(tensor, (value) => api.BindInput(binding.pointer, name, value)),
-    bindInputValue: (name, value) => api.BindInput(binding.pointer, name, value.pointer),
+    bindInput: (name, tensor) => withTensorValue(tensor, (value) => bindInput(name, value)),
+    bindInputValue: (name, value) => bindInput(name, value.pointer),
     bindOutput: (name, tensor) => withTensorValue(tensor, (value) => api.BindOutput(binding.pointer, name, value)),
     bindRuntimeOutput: (name) => api.BindOutputToDevice(binding.pointer, name, cpuMemoryInfo()),
     clearOutputs: () => api.ClearBoundOutputs(binding.pointer),

@@ -44,7 +44,8 @@ export interface GenerateResult {
 }
 
 /**
- * Text, and perhaps a picture and a mask, to image: tokens → conditioning → noise → denoising → picture. The same seed gives the image that diffusers gives.
+ * Text, and perhaps a picture and a mask, to image: tokens → conditioning → noise → denoising → picture. The same seed
+ * gives the image that diffusers gives.
  * @throws SwiftdError INVALID_REQUEST, PROMPT_TOO_LONG, CANCELLED, and what the stages throw
  */
 export async function generate(inputs: GenerateInputs): Promise<GenerateResult> {

@@ -1,3 +1,4 @@
+import { concatenate } from '../tensor.js'
 import type { Checkpoint } from '../weights/checkpoint.js'
 import type { Stages } from './stages.js'
 import { createTileBlend, DEFAULT_TILING, TILE_ABOVE, tileStarts, tileWeights, type Tiling } from './vae-tiling.js'
@@ -96,14 +97,4 @@ async function decodePart(stages: Stages, image: ImageLatents, part: Rectangle):
   } finally {
     input.release()
   }
-}
-
-function concatenate(parts: readonly Float32Array[]): Float32Array {
-  const joined = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0))
-  let offset = 0
-  for (const part of parts) {
-    joined.set(part, offset)
-    offset += part.length
-  }
-  return joined
 }

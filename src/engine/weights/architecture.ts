@@ -1,10 +1,8 @@
 import { SwiftdError } from '../errors.js'
 import {
-  parseControlNetConfig,
   parseTextEncoderConfig,
   parseUnetConfig,
   parseVaeConfig,
-  type ControlNetConfig,
   type TextEncoderConfig,
   type UnetConfig,
   type VaeConfig,
@@ -65,18 +63,6 @@ export const detectUnet = ofLayout((file): UnetConfig => {
     up_block_types: up.map((type) => (type === 'DownBlock2D' ? 'UpBlock2D' : 'CrossAttnUpBlock2D')),
   })
 })
-
-/** The ControlNet of a single file. */
-export function detectControlNet(file: SafetensorsFile): ControlNetConfig {
-  const shapes = shapesUnder(file, ORIGINAL_PREFIX.controlNet)
-  const even = (n: number): string => `input_hint_block.${4 * n}.weight`
-  return parseControlNetConfig(file.path, {
-    ...detectTrunk(file, shapes),
-    conditioning_channels: shapes.of('input_hint_block.0.weight')[1],
-    // Convolutions 0, 4, 8 and 12 are the first ones of each width.
-    conditioning_embedding_out_channels: [0, 1, 2, 3].map((n) => shapes.of(even(n))[0]),
-  })
-}
 
 function detectTrunk(file: SafetensorsFile, shapes: Shapes) {
   const blocks = detectDownBlocks(shapes)

@@ -8,6 +8,9 @@ import { generate, type GenerateResult } from '../pipeline/generate.js'
 import { localStages } from '../pipeline/local-stages.js'
 import { openTokenizer } from '../text/tokenizer.js'
 import { openCheckpoint, type Checkpoint } from './checkpoint.js'
+import { readControlNetConfig } from './config.js'
+import { ORIGINAL_PREFIX, originalTrunkNames } from './original-names.js'
+import { openSafetensors } from './safetensors.js'
 
 const goldens = fileURLToPath(new URL('../../../fixtures/goldens/', import.meta.url))
 
@@ -79,6 +82,22 @@ describe('a single-file checkpoint', () => {
     expect(open).toThrow(expect.objectContaining({ code: 'UNSUPPORTED_MODEL' }))
     expect(open).toThrow(/--config/)
   })
+
+  for (const name of ['sd15', 'sdxl']) {
+    it(`in the form of a ${name} ControlNet has every tensor under its original name, bit for bit`, () => {
+      const config = readControlNetConfig(join(goldens, name, 'controlnet-a/config.json'))
+      const folder = openSafetensors(join(goldens, name, 'controlnet-a/diffusion_pytorch_model.safetensors'))
+      const single = openSafetensors(join(goldens, name, 'controlnet-a.original.safetensors'))
+      const names = originalTrunkNames(config, ORIGINAL_PREFIX.controlNet)
+      for (const tensor of folder.tensors.values()) {
+        const original = single.tensors.get(names(tensor.name).name)
+        expect(original, tensor.name).toBeDefined()
+        expect(Buffer.compare(single.bytesOf(original!), folder.bytesOf(tensor)), tensor.name).toBe(0)
+      }
+      folder.close()
+      single.close()
+    })
+  }
 
   it('tells a ControlNet and a LoRA from a base model', () => {
     for (const [file, what] of [

@@ -1,3 +1,4 @@
+import { concatenate } from '../../../src/engine/tensor.js'
 import { z } from 'zod'
 import { generate } from '../../../src/engine/pipeline/generate.js'
 import type { BaseModel } from '../../../src/engine/networks/base-model.js'
@@ -193,14 +194,4 @@ function pictures(context: ParityContext): Pick<GenerateRequest, 'image' | 'mask
   const [image] = context.inputs('image_u8').map(({ shape: [height, width], data }) => ({ width, height, data }))
   const [mask] = context.inputs('mask_u8').map(({ shape: [height, width], data }) => ({ width, height, data }))
   return { ...(image && { image: image as RgbImage }), ...(mask && { mask: mask as GrayImage }) }
-}
-
-function concatenate(parts: readonly Float32Array[]): Float32Array {
-  const joined = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0))
-  let offset = 0
-  for (const part of parts) {
-    joined.set(part, offset)
-    offset += part.length
-  }
-  return joined
 }
