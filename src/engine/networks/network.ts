@@ -39,7 +39,7 @@ export function bindWeights({ graph, session }: CompiledGraph, weights: Weights)
 
 /** Whether two shapes are equal. */
 export function sameDims(a: readonly number[], b: readonly number[]): boolean {
-  return a.length === b.length && a.every((dim, axis) => dim === b[axis])
+  return a === b || (a.length === b.length && a.every((dim, axis) => dim === b[axis]))
 }
 
 function mismatch(path: string, problems: string[], total: number): SwiftdError {

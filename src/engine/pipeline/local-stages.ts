@@ -33,6 +33,7 @@ export function localStages(model: BaseModel, signal?: AbortSignal): Stages {
     },
     async predictNoise(sample, timestep, conditioning, out, options = {}) {
       const inputs = trunkInputs(sample, timestep, conditioning)
+      if (!options.controls) return model.predictNoise(inputs, nativeOf(out), callOptions(signal, options.adapters))
       const residuals = await controlResiduals(inputs, controlPasses(options), signal)
       try {
         const call = { ...callOptions(signal, options.adapters), residuals: residuals.scaled }
