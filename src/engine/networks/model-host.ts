@@ -1,6 +1,5 @@
 import { openEnvironment, type EnvironmentOptions } from '../ort/environment.js'
 import type { Checkpoint } from '../weights/checkpoint.js'
-import { createExclusive } from './exclusive.js'
 import { createGraphCache, type GraphCache } from './graph-cache.js'
 import { openBaseModel, type BaseModel } from './base-model.js'
 
@@ -24,8 +23,6 @@ export interface ModelHost {
 export function openModelHost(options: ModelHostOptions): ModelHost {
   const environment = openEnvironment(options)
   const graphs = createGraphCache(environment)
-  // One device computes one thing at a time: runs of several jobs take turns instead of sharing the threads.
-  const exclusive = createExclusive()
   const models = new Map<string, Promise<BaseModel>>()
   // One path can be opened in several ways: with a variant, a configuration or an autoencoder of another place.
   const keyOf = ({ path, textEncoders, unet, vae }: Checkpoint): string => {
@@ -37,7 +34,8 @@ export function openModelHost(options: ModelHostOptions): ModelHost {
     const loading = models.get(key)
     models.delete(key)
     const model = await loading?.catch(() => undefined)
-    if (model) await exclusive(() => Promise.resolve(model.release()))
+    await model?.idle()
+    model?.release()
   }
   return {
     graphs,
@@ -45,7 +43,7 @@ export function openModelHost(options: ModelHostOptions): ModelHost {
       const key = keyOf(checkpoint)
       const known = models.get(key)
       if (known) return known
-      const loading = openBaseModel(graphs, checkpoint, { cacheDirectory: options.cacheDirectory, exclusive })
+      const loading = openBaseModel(graphs, checkpoint, { cacheDirectory: options.cacheDirectory })
       models.set(key, loading)
       loading.catch(() => models.delete(key))
       return loading

@@ -78,8 +78,8 @@ function callOptions(signal: AbortSignal | undefined, adapters: PreparedAdapters
 }
 
 function controlPasses({ controls = [] }: PassOptions): ControlPass[] {
-  return controls.map(({ control, scale, guessMode }) => {
+  return controls.map(({ control, ...strength }) => {
     const { network, conditioning } = control as LocalControl
-    return { network, conditioning, scale, guessMode }
+    return { network, conditioning, ...strength }
   })
 }

@@ -1,3 +1,4 @@
+import type { ControlStrength } from './control-strength.js'
 import type { DenoiseOptions, DenoisePlan } from './denoise.js'
 
 /**
@@ -47,12 +48,8 @@ export interface PreparedControl {
 }
 
 /** A ControlNet that takes part in a pass. */
-export interface ActiveControl {
+export interface ActiveControl extends ControlStrength {
   readonly control: PreparedControl
-  /** The factor of its residuals. */
-  readonly scale: number
-  /** It sees only the positive half, and its residuals count less the earlier they enter (diffusers' guess_mode). */
-  readonly guessMode: boolean
 }
 
 /** What may change a pass of the UNet besides its inputs. */
