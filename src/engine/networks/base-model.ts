@@ -8,8 +8,9 @@ import { openAsFloat32 } from '../weights/widened-cache.js'
 import { weightsFromFile, type Weights } from '../weights/weights.js'
 import { createExclusive } from '../exclusive.js'
 import type { Timing } from '../pipeline/stages.js'
-import { prepareAdapters, type AdapterSet, type AdapterUse } from './adapter-set.js'
+import type { AdapterSet } from './adapter-set.js'
 import type { GraphCache } from './graph-cache.js'
+import type { Overlay } from './overlay.js'
 import { openTextEncoder, type TextEncoder } from './text-encoder.js'
 import { openUnet, type ScaledResiduals, type TrunkInputs, type Unet } from './unet.js'
 import { openVae, type Vae } from './vae.js'
@@ -53,8 +54,8 @@ export interface BaseModel {
   ): Promise<Timing>
   /** One pass of the whole UNet. */
   predictNoise(inputs: TrunkInputs, out: NativeTensor, options?: CallOptions): Promise<UnetTiming>
-  /** Computes what adapters make of this model's weights; the caller releases it. */
-  prepareAdapters(uses: readonly AdapterUse[], signal?: AbortSignal): Promise<AdapterSet>
+  /** Binds the base again where one of these overlays is bound, so that they may be released. */
+  leaveAdapters(overlays: readonly Overlay[]): Promise<void>
   /** Latents (N, C, h, w), not scaled, to image (N, 3, 8h, 8w). */
   decodeLatents(latents: NativeTensor, out: NativeTensor, signal?: AbortSignal): Promise<Timing>
   /** Image (N, 3, H, W) in -1..1 to moments (N, 2C, H/8, W/8). */
@@ -126,7 +127,11 @@ export async function openBaseModel(
           unet.useOverlay(options.adapters?.unet)
           return predictNoise(unet, inputs, out, options)
         }),
-      prepareAdapters: (uses, signal) => prepareAdapters(graphs, { textEncoders, unet }, uses, signal),
+      async leaveAdapters(overlays) {
+        const leave = (network: Unet | TextEncoder): void => overlays.forEach((each) => network.leaveOverlay(each))
+        await textTurn(() => Promise.resolve(textEncoders.forEach(leave)))
+        await unetTurn(() => Promise.resolve(leave(unet)))
+      },
       decodeLatents: (latents, out, signal) => vaeTurn(() => vae.decode(latents, out, signal)),
       encodeImage: (image, out, signal) => vaeTurn(() => vae.encode(image, out, signal)),
       async idle() {

@@ -60,6 +60,8 @@ export interface Unet {
   readonly weightShapes: readonly WeightShape[]
   /** Makes an overlay effective for the passes that follow; undefined leaves only the base weights. */
   useOverlay(overlay: Overlay | undefined): void
+  /** Binds the base again if this overlay is bound, so that it may be released. */
+  leaveOverlay(overlay: Overlay): void
   release(): void
 }
 
@@ -107,7 +109,7 @@ export async function openUnet(graphs: GraphCache, config: UnetConfig, weights: 
     config,
     weights,
     weightShapes: graphsOfBoth.flatMap((graph) => graph.weights),
-    useOverlay: createOverlayBinder([encoder, decoder], graphsOfBoth.map(weightNames), weights),
+    ...createOverlayBinder([encoder, decoder], graphsOfBoth.map(weightNames), weights),
     async encode(inputs, signal) {
       const { dims } = inputs.sample
       prepareOutputs(dims)
