@@ -46,7 +46,8 @@ async function start(unlock: () => void): Promise<void> {
   const { logger, fd: logFd } = openLog(paths.logFile)
   const devices = devicesFromEnvironment()
   const arena = createArena()
-  const context = { arena, logFd, logger, cacheDirectory: paths.cacheDirectory }
+  const { cacheDirectory, runtimeDirectory } = paths
+  const context = { arena, logFd, logger, cacheDirectory, runtimeDirectory }
   const startWorker = (device: (typeof devices)[number]) => startWorkerProcess(device, context)
   const workers = devices.map((device) => superviseDevice(device, { start: startWorker, logger }))
   const store = createJobStore()

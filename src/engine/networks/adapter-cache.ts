@@ -28,6 +28,8 @@ export interface AdapterDescription {
 
 /** The overlays of a set of LoRAs on one model. The text encoders' are there; the UNet's may still be on its way. */
 export interface CachedAdapters extends Resident {
+  /** Path of the model. */
+  readonly model: string
   readonly descriptions: readonly AdapterDescription[]
   /** Layers that name nothing in the model, by file. */
   readonly unmatched: ReadonlyMap<string, readonly string[]>
@@ -130,6 +132,7 @@ function cached(
     [...textEncoders, complete?.unet].filter((overlay): overlay is Overlay => overlay !== undefined)
   const sum = (value: (overlay: Overlay) => number): number => overlays().reduce((total, each) => total + value(each), 0)
   return {
+    model: model.checkpoint.path,
     descriptions,
     unmatched,
     textEncoders: { textEncoders },

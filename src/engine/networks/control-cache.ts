@@ -32,8 +32,8 @@ export interface ControlCache {
    */
   acquire(controlNet: ControlNetReference): Promise<Lease<CachedControlNet>>
   /** Keeps a ControlNet whatever the budget says. */
-  pin(path: string, pinned: boolean): void
-  has(path: string): boolean
+  pin(controlNet: ControlNetReference, pinned: boolean): void
+  has(controlNet: ControlNetReference): boolean
   trim(): Promise<void>
   release(): Promise<void>
   entries(): readonly ResidentEntry<CachedControlNet>[]
@@ -51,13 +51,18 @@ const KEPT_PICTURE_BYTES = 128 * 2 ** 20
 export function createControlCache(graphs: GraphCache, cacheDirectory: string, budgetBytes: number): ControlCache {
   const residency = createResidency<CachedControlNet>(budgetBytes)
   return {
-    acquire: (reference) => residency.acquire(reference.path, () => load(graphs, cacheDirectory, reference)),
-    pin: (path, pinned) => residency.pin(path, pinned),
-    has: (path) => residency.has(path),
+    acquire: (reference) => residency.acquire(keyOf(reference), () => load(graphs, cacheDirectory, reference)),
+    pin: (reference, pinned) => residency.pin(keyOf(reference), pinned),
+    has: (reference) => residency.has(keyOf(reference)),
     trim: () => residency.trim(),
     release: () => residency.drop(() => true),
     entries: () => residency.entries,
   }
+}
+
+/** One file may be configured in several ways: what it does not tell follows from the base model. */
+function keyOf({ path, component }: ControlNetReference): string {
+  return `${path} ${JSON.stringify(component.config)}`
 }
 
 async function load(

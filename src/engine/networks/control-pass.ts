@@ -1,20 +1,10 @@
-import type { SkipShape, TrunkShapes } from '../graph/unet.js'
+import { residualDims } from '../graph/trunk-shapes.js'
 import { allocateNative, type NativeMemory } from '../memory/native-memory.js'
 import type { NativeHandle } from '../ort/native.js'
 import { tensorBytes, type NativeTensor } from '../tensor.js'
 import { isPositiveOnly, residualScales, type ControlStrength } from '../pipeline/control-strength.js'
 import type { ControlNet } from './controlnet.js'
 import type { ScaledResiduals, TrunkInputs } from './unet.js'
-
-/** The shapes of the residuals of a pass on latents (B, C, h, w): those of the skips, then the mid block's. */
-export function residualDims({ skips, mid }: TrunkShapes, [batch, , height, width]: readonly number[]): number[][] {
-  const halved = (size: number, halvings: number): number =>
-    halvings === 0 ? size : halved(Math.ceil(size / 2), halvings - 1)
-  const dimsOf = ({ channels, halvings }: SkipShape): number[] => {
-    return [batch, channels, halved(height, halvings), halved(width, halvings)]
-  }
-  return [...skips, mid].map(dimsOf)
-}
 
 /** Rows `begin` and later of a tensor, as a view. */
 export function rowsFrom({ type, dims, address }: NativeTensor, begin: number): NativeTensor {
@@ -49,10 +39,14 @@ export interface PassResiduals {
   release(): void
 }
 
-/** Runs the ControlNets of a pass one after the other, into memory of their own. */
+/**
+ * Runs the ControlNets of a pass one after the other, into memory of their own.
+ * @param positiveRow the first row that is not of the negative half of the guidance
+ */
 export async function controlResiduals(
   inputs: TrunkInputs,
   passes: readonly ControlPass[],
+  positiveRow = 0,
   signal?: AbortSignal,
 ): Promise<PassResiduals> {
   const held: NativeMemory[] = []
@@ -67,7 +61,7 @@ export async function controlResiduals(
         return { type: 'float32', dims: each, address: memory.address }
       })
       // The negative half keeps its zeros.
-      const begin = isPositiveOnly(strength) && inputs.sample.dims[0] % 2 === 0 ? inputs.sample.dims[0] / 2 : 0
+      const begin = isPositiveOnly(strength) ? positiveRow : 0
       const out = residuals.map((residual) => rowsFrom(residual, begin))
       runtimeMs += (await network.run(inputRowsFrom(inputs, begin), conditioning, out, signal)).runtimeMs
       scaled.push(scaledResiduals(residuals, residualScales(strength, residuals.length)))

@@ -1,10 +1,5 @@
-import {
-  buildControlNet,
-  buildControlNetConditioning,
-  trunkShapes,
-  UNET_NAMES as NAMES,
-  type TrunkShapes,
-} from '../graph/unet.js'
+import { trunkShapes, type TrunkShapes } from '../graph/trunk-shapes.js'
+import { buildControlNet, buildControlNetConditioning, UNET_NAMES as NAMES } from '../graph/unet.js'
 import { createExclusive } from '../exclusive.js'
 import { allocateNative } from '../memory/native-memory.js'
 import type { NativeHandle } from '../ort/native.js'

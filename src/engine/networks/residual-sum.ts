@@ -1,5 +1,6 @@
 import { buildResidualSum, RESIDUAL_NAMES } from '../graph/residual-sum.js'
-import { UNET_NAMES as NAMES, type TrunkShapes } from '../graph/unet.js'
+import type { TrunkShapes } from '../graph/trunk-shapes.js'
+import { UNET_NAMES as NAMES } from '../graph/unet.js'
 import { allocateNative } from '../memory/native-memory.js'
 import type { NativeHandle } from '../ort/native.js'
 import type { GraphCache } from './graph-cache.js'

@@ -1,4 +1,5 @@
-import { buildUnetDecoder, buildUnetEncoder, trunkShapes, UNET_NAMES as NAMES } from '../graph/unet.js'
+import { trunkShapes } from '../graph/trunk-shapes.js'
+import { buildUnetDecoder, buildUnetEncoder, UNET_NAMES as NAMES } from '../graph/unet.js'
 import { allocateNative } from '../memory/native-memory.js'
 import type { NativeHandle } from '../ort/native.js'
 import type { NativeTensor } from '../tensor.js'

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { z } from 'zod'
 import { openControlNet, type ControlNet } from '../../../src/engine/networks/controlnet.js'
-import { residualDims } from '../../../src/engine/networks/control-pass.js'
+import { residualDims } from '../../../src/engine/graph/trunk-shapes.js'
 import { nativeOf } from '../../../src/engine/pipeline/local-tensor.js'
 import { readControlNetConfig } from '../../../src/engine/weights/config.js'
 import { openSafetensors } from '../../../src/engine/weights/safetensors.js'
