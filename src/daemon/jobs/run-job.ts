@@ -10,6 +10,7 @@ import type { ResolvedRequest } from '../protocol/request.js'
 import type { DeviceWorker } from '../workers/device-worker.js'
 import { createRemoteStages, type RemoteStages } from '../workers/remote-stages.js'
 import type { TensorArena } from '../workers/tensor-arena.js'
+import { engineRequest } from './engine-request.js'
 import type { JobRecord } from './job.js'
 import { chooseScheduler } from './scheduler-choice.js'
 
@@ -71,18 +72,7 @@ async function generateImages(
     checkpoint,
     tokenizers: await openTokenizers(checkpoint),
     stages,
-    request: {
-      prompt: request.prompt,
-      negativePrompt: request.negativePrompt ?? null,
-      numImagesPerPrompt: request.numImages,
-      width: request.width,
-      height: request.height,
-      numInferenceSteps: request.numInferenceSteps,
-      guidanceScale: request.guidanceScale,
-      seeds: seeds.map(BigInt),
-      scheduler: scheduler.description,
-      clipSkip: request.clipSkip,
-    },
+    request: engineRequest(request, job.inputs, scheduler.description),
     signal,
     onStep: stepReporter(job),
     onNote: (message) => job.emit({ type: 'warning', message }),

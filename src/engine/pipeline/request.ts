@@ -163,12 +163,27 @@ export function checkRequest({ width, height, seeds, ...request }: GenerateReque
   }
   checkPictures({ width, height, seeds, ...request })
   checkConventions({ width, height, seeds, ...request })
+  checkClipSkip(request, checkpoint)
   const hasMaskChannels = unet.config.in_channels > unet.config.out_channels
   if (hasMaskChannels && !request.mask) {
     const channels = `${unet.config.in_channels} input channels`
     const sentence = `${checkpoint.name} is an inpainting model (its UNet has ${channels}); give it an image and a mask.`
     throw new SwiftdError('INVALID_REQUEST', sentence)
   }
+}
+
+/** The text encoders must have the layers that are left out. The a1111 syntax counts from 1 and only SD heeds it. */
+function checkClipSkip(
+  { clipSkip, promptSyntax }: Partial<GenerateRequest>,
+  { family, textEncoders }: Checkpoint,
+): void {
+  const first = promptSyntax === 'a1111' ? 1 : 0
+  if (clipSkip === undefined || (first === 1 && family === 'sdxl')) return
+  const layers = Math.min(...textEncoders.map(({ config }) => config.num_hidden_layers))
+  const most = layers - (family === 'sdxl' ? 1 : 0) + first
+  if (clipSkip <= most) return
+  const sentence = `A clip skip of ${clipSkip} is too large; this model allows ${first} to ${most}.`
+  throw new SwiftdError('INVALID_REQUEST', sentence)
 }
 
 /** What one convention has and the other has not. */
