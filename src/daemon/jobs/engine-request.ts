@@ -38,6 +38,7 @@ export function engineRequest(
     image,
     mask,
     strength: request.strength,
+    vaeTiling: request.vaeTiling,
   }
 }
 

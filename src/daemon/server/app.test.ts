@@ -189,7 +189,12 @@ describe('daemon API', () => {
     const huge = await app.inject({ method: 'POST', url: '/v1/shutdown', headers, payload: `"${'x'.repeat(2 ** 21)}"` })
     expect(huge.json<{ error: { code: string } }>().error.code).toBe('INVALID_REQUEST')
     const pictures = await app.inject({
-      ...{ method: 'POST', url: '/v1/jobs', headers: { ...headers, 'content-length': String(2 ** 26 + 1) }, payload: '"' },
+      ...{
+        method: 'POST',
+        url: '/v1/jobs',
+        headers: { ...headers, 'content-length': String(2 ** 26 + 1) },
+        payload: '"',
+      },
     })
     expect(pictures.json<{ error: { message: string } }>().error.message).toBe(
       'The request has more than 64 MiB, pictures included; scale the pictures down or give them as JPEG or WebP.',

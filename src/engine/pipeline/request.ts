@@ -6,6 +6,7 @@ import type { Emphasis } from './emphasis.js'
 import type { ControlWindow } from './denoise.js'
 import type { GrayImage } from './mask.js'
 import type { PreparedAdapters } from './stages.js'
+import type { VaeTiling } from './vae-tiling.js'
 
 /** Height and width, as diffusers orders them. */
 export type Size = readonly [height: number, width: number]
@@ -94,6 +95,8 @@ export interface GenerateRequest {
   readonly mask?: GrayImage
   /** How much of the picture is redone, over 0 to 1: the share of the steps that run. @default 1 */
   readonly strength?: number
+  /** Whether to decode the picture in tiles. @default 'auto', by its size */
+  readonly vaeTiling?: VaeTiling
   readonly adapters?: AdapterRequest
   readonly controls?: readonly ControlWindow[]
   readonly sizes?: SizeConditioning
