@@ -1,8 +1,8 @@
 import { formatInfotext, type GenerationParameters } from '../../engine/image/infotext.js'
 import { RECORD_KEYWORD, type ImageRecord } from '../protocol/image-record.js'
-import type { ResolvedControl } from '../protocol/control-request.js'
 import type { ResolvedRequest } from '../protocol/request.js'
 import { SWIFTD_VERSION } from '../protocol/version.js'
+import { formatUnit, textsOf } from './control-unit.js'
 import { displayName, type WeightHashes } from './weight-hashes.js'
 
 /** What a run found out that its images should tell. */
@@ -52,7 +52,7 @@ function parametersOf(
       }),
     ...(strength !== undefined && { denoisingStrength: strength }),
     ...(clipSkip !== undefined && { clipSkip }),
-    ...(controls.length > 0 && { controlNets: controls.map((unit, i) => controlUnit(unit, hashes.controls[i])) }),
+    ...(controls.length > 0 && { controlNets: controls.map((unit, i) => formatUnit(unit, hashes.controls[i])) }),
     ...(request.loras.length > 0 && { loraHashes: hashes.loras }),
     extra: extraSettings(request, loraPatchStep),
     version: `swiftd v${SWIFTD_VERSION}`,
@@ -62,7 +62,7 @@ function parametersOf(
 /** Settings that stable-diffusion-webui has by these names, then those that only swiftd has. */
 function extraSettings(request: ResolvedRequest, loraPatchStep: number | undefined): Record<string, string> {
   const { emphasis, eta, promptSyntax, noiseConvention, guidanceRescale, mask, prompt2, negativePrompt2 } = request
-  return texts({
+  return textsOf({
     'Inpaint area': mask && 'Whole picture',
     'Masked content': mask && 'original',
     'Eta DDIM': eta,
@@ -74,45 +74,4 @@ function extraSettings(request: ResolvedRequest, loraPatchStep: number | undefin
     'Guidance rescale': guidanceRescale,
     'Lora patch step': loraPatchStep,
   })
-}
-
-const RESIZE_LABELS = {
-  'just-resize': 'Just Resize',
-  'crop-and-resize': 'Crop and Resize',
-  'resize-and-fill': 'Resize and Fill',
-} as const
-
-const MODE_LABELS = {
-  balanced: 'Balanced',
-  prompt: 'My prompt is more important',
-  control: 'ControlNet is more important',
-} as const
-
-/** A ControlNet by sd-webui-controlnet's names (scripts/infotext.py). */
-function controlUnit(control: ResolvedControl, hash: string): Record<string, string> {
-  const canny = control.preprocessor === 'canny'
-  return texts({
-    Module: control.preprocessor,
-    Model: `${displayName(control.controlNet)} [${hash}]`,
-    Weight: decimal(control.scale),
-    'Resize Mode': RESIZE_LABELS[control.resizeMode],
-    'Threshold A': canny ? control.lowThreshold : undefined,
-    'Threshold B': canny ? control.highThreshold : undefined,
-    'Guidance Start': decimal(control.start),
-    'Guidance End': decimal(control.end),
-    'Control Mode': MODE_LABELS[control.controlMode],
-    'Guess Mode': control.guessMode ? 'True' : undefined,
-    'Residual weights': control.residualWeights?.join(' '),
-  })
-}
-
-/** As Python writes a float. */
-function decimal(value: number): string {
-  return Number.isInteger(value) ? `${value}.0` : String(value)
-}
-
-function texts(values: Readonly<Record<string, string | number | undefined>>): Record<string, string> {
-  return Object.fromEntries(
-    Object.entries(values).flatMap(([key, value]) => (value === undefined ? [] : [[key, String(value)]])),
-  )
 }

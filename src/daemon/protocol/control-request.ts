@@ -1,14 +1,10 @@
 import { z } from 'zod'
 import { bounded, choice, flag, text } from './fields.js'
 import { LIMITS, MAX_CONTROLS } from './limits.js'
-import { PictureInfoSchema, PictureSchema, RESIZE_MODES } from './picture.js'
+import { PictureInfoSchema, PictureSchema } from './picture.js'
+import { CONTROL_MODES, PREPROCESSORS, RESIZE_MODES } from './words.js'
 
-/** What is made of a picture before a ControlNet sees it. */
-export const PREPROCESSORS = ['none', 'canny', 'invert'] as const
 export type Preprocessor = (typeof PREPROCESSORS)[number]
-
-/** Which side wins: neither, the prompt, or the ControlNet (sd-webui-controlnet's control modes). */
-export const CONTROL_MODES = ['balanced', 'prompt', 'control'] as const
 export type ControlMode = (typeof CONTROL_MODES)[number]
 
 /** The most residuals that a ControlNet adds: those of SD1.x. */
@@ -38,9 +34,14 @@ const OPTIONS = {
     .optional(),
 }
 
+const SETTINGS = { controlNet: text(NAME).min(1, `must be ${NAME}`), ...OPTIONS }
+
+/** A ControlNet without its picture. */
+export const ControlSettingsSchema = z.strictObject(SETTINGS)
+
 /** A ControlNet of a request. */
 export const ControlRequestSchema = z
-  .strictObject({ controlNet: text(NAME).min(1, `must be ${NAME}`), image: PictureSchema, ...OPTIONS })
+  .strictObject({ ...SETTINGS, image: PictureSchema })
   .refine(({ start, end }) => start <= end, { path: ['start'], error: 'must not be above end' })
   .refine(({ lowThreshold, highThreshold }) => lowThreshold <= highThreshold, {
     ...{ path: ['lowThreshold'], error: 'must not be above highThreshold' },

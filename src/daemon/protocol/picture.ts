@@ -1,7 +1,6 @@
 import { z } from 'zod'
+import type { RESIZE_MODES } from './words.js'
 
-/** How a picture of another size is brought to the request's: stable-diffusion-webui's three ways. */
-export const RESIZE_MODES = ['just-resize', 'crop-and-resize', 'resize-and-fill'] as const
 export type ResizeMode = (typeof RESIZE_MODES)[number]
 
 /** A PNG, JPEG or WebP file in base64, perhaps as a data URL; or that with the path that it was read from. */

@@ -4,15 +4,10 @@ import { ControlRequestSchema, ControlsSchema, ResolvedControlSchema } from './c
 import { bounded, choice, flag, text } from './fields.js'
 import { LIMITS, MAX_PROMPT_CHARACTERS } from './limits.js'
 import { LORA_FIELDS, LoraRequestSchema, ResolvedLoraSchema } from './lora-request.js'
-import { PictureInfoSchema, PictureSchema, RESIZE_MODES } from './picture.js'
+import { PictureInfoSchema, PictureSchema } from './picture.js'
 import { explainIssue } from './request-error.js'
 import { checkTogether } from './request-rules.js'
-
-export const PROMPT_SYNTAXES = ['diffusers', 'a1111'] as const
-export const EMPHASES = ['original', 'no-norm'] as const
-export const NOISE_CONVENTIONS = ['diffusers', 'a1111'] as const
-export const GENERATORS = ['cpu', 'nv'] as const
-export const VAE_TILINGS = ['auto', 'on', 'off'] as const
+import { EMPHASES, GENERATORS, NOISE_CONVENTIONS, PROMPT_SYNTAXES, RESIZE_MODES, VAE_TILINGS } from './words.js'
 
 /** Which devices a job runs on, by name. Whatever is not given is chosen by the daemon. */
 const PlacementSchema = z.strictObject(
