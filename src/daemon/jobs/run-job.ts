@@ -1,17 +1,17 @@
-import { formatInfotext } from '../../engine/image/infotext.js'
 import { encodePng } from '../../engine/image/png.js'
 import { generate, type GenerateInputs } from '../../engine/pipeline/generate.js'
+import { imageSeeds } from '../../engine/pipeline/request.js'
 import { openTokenizer, type ClipTokenizer } from '../../engine/text/tokenizer.js'
 import { openCheckpoint, type Checkpoint } from '../../engine/weights/checkpoint.js'
-import { sha256OfFile } from '../../engine/weights/file-hash.js'
 import type { Logger } from '../logger.js'
-import { SWIFTD_VERSION } from '../protocol/version.js'
-import type { ResolvedRequest } from '../protocol/request.js'
 import type { DeviceWorker } from '../workers/device-worker.js'
 import { createRemoteStages, type RemoteStages } from '../workers/remote-stages.js'
 import type { TensorArena } from '../workers/tensor-arena.js'
+import { engineRequest } from './engine-request.js'
+import { imageTexts } from './image-metadata.js'
 import type { JobRecord } from './job.js'
 import { chooseScheduler } from './scheduler-choice.js'
+import { hashWeights } from './weight-hashes.js'
 
 export interface JobContext {
   readonly arena: TensorArena
@@ -63,34 +63,26 @@ async function generateImages(
 ): Promise<void> {
   const { request, signal } = job
   // Read beside the job: nobody should wait for the hash of a file of gigabytes before the first step.
-  const modelHash = sha256OfFile(checkpoint.unet.weightsPath, cacheDirectory)
-  modelHash.catch(() => undefined)
-  const seeds = Array.from({ length: request.numImages }, (_, index) => request.seed + index)
-  const scheduler = chooseScheduler(request.scheduler, checkpoint)
+  const hashes = hashWeights(request, checkpoint, cacheDirectory)
+  hashes.catch(() => undefined)
+  const { description, sampler, scheduleType } = chooseScheduler(request.scheduler, checkpoint)
+  const described = engineRequest(request, job.inputs, description)
   const { images } = await generate({
     checkpoint,
     tokenizers: await openTokenizers(checkpoint),
     stages,
-    request: {
-      prompt: request.prompt,
-      negativePrompt: request.negativePrompt ?? null,
-      numImagesPerPrompt: request.numImages,
-      width: request.width,
-      height: request.height,
-      numInferenceSteps: request.numInferenceSteps,
-      guidanceScale: request.guidanceScale,
-      seeds: seeds.map(BigInt),
-      scheduler: scheduler.description,
-      clipSkip: request.clipSkip,
-    },
+    request: described,
     signal,
     onStep: stepReporter(job),
     onNote: (message) => job.emit({ type: 'warning', message }),
   })
+  const facts = { sampler, scheduleType, hashes: await hashes }
+  const seeds = imageSeeds(described, images.length).map(Number)
   for (const [index, image] of images.entries()) {
     const { width, height } = image
-    const parameters = infotext(request, seeds[index], scheduler, (await modelHash).slice(0, 10))
-    job.addImage(await encodePng(image, { parameters }), { width, height, seed: seeds[index] })
+    const seed = seeds[index]
+    const png = await encodePng(image, imageTexts(request, { index, seed }, facts))
+    job.addImage(png, { width, height, seed })
   }
 }
 
@@ -106,27 +98,4 @@ function stepReporter(job: JobRecord): GenerateInputs['onStep'] {
 /** One tokenizer for each text encoder. They are small files, read for each job so that a changed model is noticed. */
 function openTokenizers(checkpoint: Checkpoint): Promise<ClipTokenizer[]> {
   return Promise.all(checkpoint.textEncoders.map(({ tokenizerDirectory }) => openTokenizer(tokenizerDirectory)))
-}
-
-function infotext(
-  request: ResolvedRequest,
-  seed: number,
-  { sampler, scheduleType }: ReturnType<typeof chooseScheduler>,
-  modelHash: string,
-): string {
-  return formatInfotext({
-    prompt: request.prompt,
-    negativePrompt: request.negativePrompt ?? '',
-    steps: request.numInferenceSteps,
-    sampler,
-    scheduleType,
-    cfgScale: request.guidanceScale,
-    seed,
-    width: request.width,
-    height: request.height,
-    modelHash,
-    model: request.model,
-    ...(request.clipSkip !== undefined && { clipSkip: request.clipSkip }),
-    version: `swiftd v${SWIFTD_VERSION}`,
-  })
 }

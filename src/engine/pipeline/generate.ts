@@ -84,7 +84,7 @@ export async function generate(inputs: GenerateInputs): Promise<GenerateResult> 
     const latents = await stages.denoise(plan, options)
 
     onPhase?.('decoding')
-    const decoded = await decodeLatents(checkpoint, stages, latents, dims)
+    const decoded = await decodeLatents(checkpoint, stages, latents, dims, request.vaeTiling)
     const images = toRgbImages({ dims: [count, 3, request.height, request.width], data: decoded })
     return { images, latents, decoded, timesteps: scheduler.timesteps.slice(start.index) }
   } finally {
