@@ -6,11 +6,20 @@ export interface Placement {
   readonly base: DeviceWorker
   /** Runs half of each batch. */
   readonly second?: DeviceWorker
-  /** One for each ControlNet of the job; where it is the base, both are computed there, one after the other. */
+  /** One for each ControlNet of the job. The base stands for whoever computes the UNet: they compute it themselves. */
   readonly controlNets: readonly DeviceWorker[]
+  /** What a person should know of the choice. */
+  readonly notes: readonly string[]
 }
 
-/** Every device of a placement, once. */
-export function devicesOf({ base, second, controlNets }: Placement): DeviceWorker[] {
-  return [...new Set([base, ...(second ? [second] : []), ...controlNets])]
+/** The devices of the daemon at a moment. */
+export interface Availability {
+  readonly devices: readonly DeviceWorker[]
+  /** Those that are neither base nor second device of a job. */
+  readonly free: readonly DeviceWorker[]
 }
+
+/** A job starts, or it waits for devices that no later job may take. */
+export type PlacementChoice =
+  | { readonly kind: 'start'; readonly placement: Placement }
+  | { readonly kind: 'wait'; readonly claims: readonly DeviceWorker[] }
