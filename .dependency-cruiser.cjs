@@ -15,7 +15,7 @@ const FOR_COMMANDS = [
   '^src/engine/errors\\.ts$',
 ]
 
-const MODEL_COMMANDS = '^src/commands/(model/|_shared/transfer-progress)'
+const MODEL_COMMANDS = '^src/commands/((model|lora|controlnet)/|_shared/(names/|transfer-progress))'
 
 /** @type {import('dependency-cruiser').IConfiguration} */
 module.exports = {
