@@ -1,11 +1,14 @@
 import { SwiftdError } from '../../engine/errors.js'
-import { MAX_REQUEST_BYTES } from './limits.js'
+import { LIMITS, MAX_REQUEST_BYTES } from './limits.js'
 
 /** The fields that only make sense together, or not together. */
 interface Together {
   readonly image?: unknown
   readonly mask?: unknown
   readonly strength?: number
+  readonly seed?: number
+  readonly variationSeed?: number
+  readonly numImages: number
   readonly loraBound?: number
   readonly loraAt?: number
   readonly latentParallel?: boolean
@@ -23,6 +26,12 @@ export function checkTogether({ image, mask, strength, loraBound, loraAt, latent
   if (image === undefined && mask !== undefined) fail('There is a mask but no image to repaint; give both.')
   if (image === undefined && strength !== undefined) {
     fail(`There is a strength of ${strength} but no image to start from; give both.`)
+  }
+  for (const [name, first = 0] of Object.entries({ seed, variationSeed })) {
+    if (first + numImages - 1 <= LIMITS.seed.max) continue
+    fail(
+      `The ${name} ${first} leaves no ${name}s for ${numImages} images up to ${LIMITS.seed.max}; give a smaller one.`,
+    )
   }
   if (loraBound !== undefined && loraAt !== undefined) {
     fail(`loraAt (${loraAt}) fixes the step that loraBound (${loraBound}) leaves open; give one of them.`)
