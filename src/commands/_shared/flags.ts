@@ -8,6 +8,7 @@ interface NumberFlagOptions {
   readonly range: NumberRange
   readonly char?: 's' | 'n'
   readonly helpValue?: string
+  readonly helpGroup?: string
 }
 
 /** A flag that takes a number within a range; the error names flag, value and what is allowed. */

@@ -8,19 +8,24 @@ import type { Job } from '../../daemon/protocol/job.js'
 import type { GenerateRequest } from '../../daemon/protocol/request.js'
 
 /** Submits a job; where no daemon runs, one is started first. `onStart` is told so. */
-export async function submitJob(
+export function submitJob(
   client: DaemonClient,
   paths: DaemonPaths,
   request: GenerateRequest,
   onStart: () => void,
 ): Promise<Job> {
+  return withDaemon(paths, onStart, () => client.submit(request))
+}
+
+/** Asks the daemon for something; where none runs, one is started first. `onStart` is told so. */
+export async function withDaemon<T>(paths: DaemonPaths, onStart: () => void, ask: () => Promise<T>): Promise<T> {
   try {
-    return await client.submit(request)
+    return await ask()
   } catch (error) {
     if (!isNotRunning(error)) throw error
     onStart()
     await startDaemon(paths)
-    return client.submit(request)
+    return ask()
   }
 }
 
