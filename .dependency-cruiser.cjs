@@ -11,8 +11,8 @@ const TESTS = '\\.test\\.tsx?$'
 /** What every command may import. */
 const FOR_COMMANDS = [
   '^src/daemon/(client|protocol)/',
-  '^src/daemon/(paths|workers/devices|models/names)\\.ts$',
-  '^src/engine/errors\\.ts$',
+  '^src/daemon/(paths|workers/devices|models/(names|format))\\.ts$',
+  '^src/engine/(errors|sampling/schedulers/nearest)\\.ts$',
 ]
 
 const MODEL_COMMANDS = '^src/commands/(model/|_shared/transfer-progress)'

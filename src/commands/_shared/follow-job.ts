@@ -6,8 +6,12 @@ import type { DaemonPaths } from '../../daemon/paths.js'
 import type { JobEvent, TerminalEvent } from '../../daemon/protocol/event.js'
 import type { Job } from '../../daemon/protocol/job.js'
 import type { GenerateRequest } from '../../daemon/protocol/request.js'
+import { daemonOptions } from './daemon-options.js'
+import { resolveSetting } from './setting-values.js'
 
-/** Submits a job; where no daemon runs, one is started first. `onStart` is told so. */
+/**
+ * Submits a job; where no daemon runs, one is started first, unless the setting `autostart` is off. `onStart` is told so.
+ */
 export async function submitJob(
   client: DaemonClient,
   paths: DaemonPaths,
@@ -17,9 +21,9 @@ export async function submitJob(
   try {
     return await client.submit(request)
   } catch (error) {
-    if (!isNotRunning(error)) throw error
+    if (!isNotRunning(error) || !resolveSetting('autostart').value) throw error
     onStart()
-    await startDaemon(paths)
+    await startDaemon(paths, daemonOptions())
     return client.submit(request)
   }
 }
