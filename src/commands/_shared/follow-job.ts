@@ -1,4 +1,4 @@
-import { SwiftdError } from '../../engine/errors.js'
+import { isSwiftdError, SwiftdError } from '../../engine/errors.js'
 import { startDaemon } from '../../daemon/client/autostart.js'
 import type { DaemonClient } from '../../daemon/client/client.js'
 import { isNotRunning } from '../../daemon/client/transport.js'
@@ -11,6 +11,7 @@ import { resolveSetting } from './setting-values.js'
 
 /**
  * Submits a job; where no daemon runs, one is started first, unless the setting `autostart` is off. `onStart` is told so.
+ * A daemon of another version is restarted if the person at the terminal agrees.
  */
 export async function submitJob(
   client: DaemonClient,
@@ -21,9 +22,14 @@ export async function submitJob(
   try {
     return await client.submit(request)
   } catch (error) {
-    if (!isNotRunning(error) || !resolveSetting('autostart').value) throw error
-    onStart()
-    await startDaemon(paths, daemonOptions())
+    if (isSwiftdError(error) && error.code === 'DAEMON_VERSION') {
+      const { offerRestart } = await import('./restart-daemon.js')
+      if (!(await offerRestart(paths))) throw error
+    } else {
+      if (!isNotRunning(error) || !resolveSetting('autostart').value) throw error
+      onStart()
+      await startDaemon(paths, daemonOptions())
+    }
     return client.submit(request)
   }
 }

@@ -5,9 +5,9 @@ export interface SettingKind<T> {
   /** What is allowed, as the end of a sentence that begins with "… must be". */
   readonly expected: string
   /** A value as the configuration file has it; undefined if it is not allowed. */
-  accept(value: unknown): T | undefined
+  readonly accept: (value: unknown) => T | undefined
   /** A value as a person writes it: an argument, an environment variable. Undefined if it is not allowed. */
-  read(text: string): T | undefined
+  readonly read: (text: string) => T | undefined
 }
 
 /** Any text. */

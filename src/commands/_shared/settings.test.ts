@@ -36,7 +36,13 @@ describe('settings', () => {
     const of = (name: string, text: string) => SETTINGS[name as 'model'].read(text) as unknown
     expect(of('devices', ' cpu:0=1, cpu:1=2 ')).toEqual(['cpu:0=1', 'cpu:1=2'])
     expect(['yes', 'off', '1', 'perhaps'].map((text) => of('autostart', text))).toEqual([true, false, true, undefined])
-    expect(['0.3', '4', '1.5', '-1', ''].map((text) => of('lora-bound', text))).toEqual([0.3, 4, ...Array(3)])
+    expect(['0.3', '4', '1.5', '-1', ''].map((text) => of('lora-bound', text))).toEqual([
+      0.3,
+      4,
+      undefined,
+      undefined,
+      undefined,
+    ])
     expect(['nv', 'gpu'].map((text) => of('rng', text))).toEqual(['nv', undefined])
   })
 
