@@ -1,7 +1,7 @@
 import type { DeviceStatus } from '../daemon/protocol/status.js'
 import { BaseCommand } from './_shared/base-command.js'
 import { formatColumns } from './_shared/table.js'
-import { withDaemon } from './_shared/with-daemon.js'
+import { useDaemon } from './_shared/use-daemon.js'
 
 /** What --json prints. */
 export interface DevicesResult {
@@ -19,7 +19,7 @@ export default class Devices extends BaseCommand {
 
   async run(): Promise<DevicesResult> {
     await this.parse(Devices)
-    const { devices } = await withDaemon((client) => client.status())
+    const { devices } = await useDaemon((client) => client.status())
     if (!this.jsonEnabled()) this.log(formatColumns([COLUMNS, ...devices.map(row)]))
     return { devices }
   }

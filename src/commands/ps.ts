@@ -2,7 +2,7 @@ import { formatAge, formatBytes } from '../daemon/models/format.js'
 import type { Resident } from '../daemon/protocol/status.js'
 import { BaseCommand } from './_shared/base-command.js'
 import { formatColumns } from './_shared/table.js'
-import { withDaemon } from './_shared/with-daemon.js'
+import { useDaemon } from './_shared/use-daemon.js'
 
 /** What --json prints. */
 export interface PsResult {
@@ -18,7 +18,7 @@ export default class Ps extends BaseCommand {
 
   async run(): Promise<PsResult> {
     await this.parse(Ps)
-    const { residents = [] } = await withDaemon((client) => client.status())
+    const { residents = [] } = await useDaemon((client) => client.status())
     if (!this.jsonEnabled()) this.log(formatResidents(residents))
     return { residents }
   }

@@ -7,7 +7,10 @@ import { runJob } from './jobs/run-job.js'
 import { createLifecycle, type Lifecycle } from './lifecycle.js'
 import { takeLock } from './lock.js'
 import { openLog, rotateLog, type Logger } from './logger.js'
+import { placementNeeds } from './jobs/placement-needs.js'
 import { daemonPaths, ensureRuntimeDirectory } from './paths.js'
+import { place } from './placement/place.js'
+import { rolesFromEnvironment } from './placement/roles.js'
 import { ERRORS, toWireError } from './protocol/error.js'
 import type { DaemonStatus } from './protocol/status.js'
 import { PROTOCOL_VERSION, SWIFTD_VERSION } from './protocol/version.js'
@@ -53,14 +56,17 @@ try {
 async function start(unlock: () => void): Promise<void> {
   const { logger, fd: logFd } = openLog(paths.logFile, watcher)
   const devices = devicesFromEnvironment()
+  const roles = rolesFromEnvironment(devices)
   const arena = createArena()
-  const context = { arena, logFd, logger, cacheDirectory: paths.cacheDirectory }
+  const { cacheDirectory, runtimeDirectory } = paths
+  const context = { arena, logFd, logger, cacheDirectory, runtimeDirectory }
   const startWorker = (device: (typeof devices)[number]) => startWorkerProcess(device, context)
   const workers = devices.map((device) => superviseDevice(device, { start: startWorker, logger }))
   const store = createJobStore()
   const queue = createJobQueue({
     ...{ devices: workers, store, logger },
-    run: (job, device) => runJob(job, device, context),
+    place: ({ request }, availability) => place(placementNeeds(request), availability, roles),
+    run: (job, placement) => runJob(job, placement, context),
   })
 
   const status = (): DaemonStatus => ({

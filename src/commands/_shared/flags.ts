@@ -8,6 +8,7 @@ interface NumberFlagOptions {
   readonly range: NumberRange
   readonly char?: 's' | 'n'
   readonly helpValue?: string
+  readonly helpGroup?: string
   /** As oclif has it; `settingFlag` gives it and the next. */
   readonly default?: () => Promise<number | undefined>
   readonly noCacheDefault?: boolean

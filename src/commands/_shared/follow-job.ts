@@ -9,18 +9,23 @@ import type { GenerateRequest } from '../../daemon/protocol/request.js'
 import { daemonOptions } from './daemon-options.js'
 import { resolveSetting } from './setting-values.js'
 
-/**
- * Submits a job; where no daemon runs, one is started first, unless the setting `autostart` is off. `onStart` is told so.
- * A daemon of another version is restarted if the person at the terminal agrees.
- */
-export async function submitJob(
+/** Submits a job to the daemon; see `withDaemon`. */
+export function submitJob(
   client: DaemonClient,
   paths: DaemonPaths,
   request: GenerateRequest,
   onStart: () => void,
 ): Promise<Job> {
+  return withDaemon(paths, onStart, () => client.submit(request))
+}
+
+/**
+ * Asks the daemon for something; where none runs, one is started first, unless the setting `autostart` is off. `onStart`
+ * is told so. A daemon of another version is restarted if the person at the terminal agrees.
+ */
+export async function withDaemon<T>(paths: DaemonPaths, onStart: () => void, ask: () => Promise<T>): Promise<T> {
   try {
-    return await client.submit(request)
+    return await ask()
   } catch (error) {
     if (isSwiftdError(error) && error.code === 'DAEMON_VERSION') {
       const { offerRestart } = await import('./restart-daemon.js')
@@ -30,7 +35,7 @@ export async function submitJob(
       onStart()
       await startDaemon(paths, daemonOptions())
     }
-    return client.submit(request)
+    return ask()
   }
 }
 

@@ -1,7 +1,7 @@
 import type { Job } from '../../daemon/protocol/job.js'
 import { BaseCommand } from '../_shared/base-command.js'
 import { findJob, JOB_ARG } from '../_shared/job-reference.js'
-import { withDaemon } from '../_shared/with-daemon.js'
+import { useDaemon } from '../_shared/use-daemon.js'
 
 /** What --json prints. */
 export interface CancelResult {
@@ -24,7 +24,7 @@ export default class JobsCancel extends BaseCommand {
 
   async run(): Promise<CancelResult> {
     const { argv } = await this.parse(JobsCancel)
-    return withDaemon(async (client) => {
+    return useDaemon(async (client) => {
       const jobs: Job[] = []
       // All are looked up first: a mistake in one cancels none.
       for (const reference of argv as string[]) jobs.push(await findJob(client, reference))

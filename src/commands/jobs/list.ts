@@ -4,7 +4,7 @@ import type { Job, JobState } from '../../daemon/protocol/job.js'
 import { BaseCommand } from '../_shared/base-command.js'
 import { describeProgress } from '../_shared/job-reference.js'
 import { formatColumns } from '../_shared/table.js'
-import { withDaemon } from '../_shared/with-daemon.js'
+import { useDaemon } from '../_shared/use-daemon.js'
 
 /** What --json prints. */
 export interface JobListResult {
@@ -41,7 +41,7 @@ export default class JobsList extends BaseCommand {
 
   async run(): Promise<JobListResult> {
     const { flags } = await this.parse(JobsList)
-    const all = await withDaemon((client) => client.jobs())
+    const all = await useDaemon((client) => client.jobs())
     const jobs = all.filter(({ state }) => flags.state === undefined || state === flags.state)
     if (!this.jsonEnabled()) {
       if (flags.quiet) for (const { id } of jobs) this.log(id)

@@ -2,7 +2,7 @@ import { formatAge, formatBytes } from '../../daemon/models/format.js'
 import type { Job } from '../../daemon/protocol/job.js'
 import { BaseCommand } from '../_shared/base-command.js'
 import { describeProgress, findJob, JOB_ARG } from '../_shared/job-reference.js'
-import { withDaemon } from '../_shared/with-daemon.js'
+import { useDaemon } from '../_shared/use-daemon.js'
 
 export default class JobsShow extends BaseCommand {
   static override summary = 'Show a job: its state, all that it draws with, and its images.'
@@ -13,7 +13,7 @@ export default class JobsShow extends BaseCommand {
 
   async run(): Promise<Job> {
     const { args } = await this.parse(JobsShow)
-    const job = await withDaemon((client) => findJob(client, args.job))
+    const job = await useDaemon((client) => findJob(client, args.job))
     if (!this.jsonEnabled()) this.log(describe(job))
     return job
   }

@@ -7,7 +7,7 @@ import { numberFlag, SECONDS } from '../_shared/flags.js'
 import { findJob, JOB_ARG } from '../_shared/job-reference.js'
 import { checkOutput, writeOutput } from '../_shared/output-file.js'
 import { createProgress } from '../_shared/progress.js'
-import { withDaemon } from '../_shared/with-daemon.js'
+import { useDaemon } from '../_shared/use-daemon.js'
 
 /** What --json prints. */
 export interface WaitResult {
@@ -48,7 +48,7 @@ export default class JobsWait extends BaseCommand {
   async run(): Promise<WaitResult> {
     const { args, flags } = await this.parse(JobsWait)
     const target = flags.output === undefined ? undefined : checkOutput(flags.output)
-    return withDaemon(async (client) => {
+    return useDaemon(async (client) => {
       const { id } = await findJob(client, args.job)
       const { images, timings } = await this.#follow(client, id, flags.timeout, flags.quiet)
       const saved = []

@@ -8,7 +8,7 @@ import { createJobQueue } from './job-queue.js'
 import { createJobStore } from './job-store.js'
 
 const TIMINGS = { queuedMs: 0, loadMs: 0, generateMs: 0, runtimeMs: 0 }
-const request = admit({ prompt: 'x', seed: 1 })
+const request = await admit({ prompt: 'x', seed: 1 })
 
 /** A queue over devices in the given states, whose jobs end when the test says so. */
 function openTestQueue(states: readonly Exclude<DeviceState, 'busy'>[], limit?: number) {

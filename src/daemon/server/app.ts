@@ -6,6 +6,7 @@ import type { Logger } from '../logger.js'
 import { PROTOCOL_HEADER, PROTOCOL_VERSION, SWIFTD_VERSION } from '../protocol/version.js'
 import { handleError, handleNotFound } from './error-handler.js'
 import { jobRoutes } from './routes/jobs.js'
+import { recipeRoutes } from './routes/recipes.js'
 import { statusRoutes, type DaemonControl } from './routes/status.js'
 
 export interface AppParts {
@@ -33,5 +34,6 @@ export function createApp({ queue, store, control, logger }: AppParts): FastifyI
   })
   statusRoutes(app, control)
   jobRoutes(app, { queue, store })
+  recipeRoutes(app)
   return app
 }
