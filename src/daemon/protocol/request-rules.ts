@@ -19,7 +19,8 @@ interface Together {
  * Refuses combinations of fields that contradict each other, whatever the model.
  * @throws SwiftdError INVALID_REQUEST
  */
-export function checkTogether({ image, mask, strength, loraBound, loraAt, latentParallel, placement }: Together): void {
+export function checkTogether(fields: Together): void {
+  const { image, mask, strength, seed, variationSeed, numImages, loraBound, loraAt, latentParallel, placement } = fields
   const fail = (sentence: string): never => {
     throw new SwiftdError('INVALID_REQUEST', sentence)
   }
@@ -28,7 +29,7 @@ export function checkTogether({ image, mask, strength, loraBound, loraAt, latent
     fail(`There is a strength of ${strength} but no image to start from; give both.`)
   }
   for (const [name, first = 0] of Object.entries({ seed, variationSeed })) {
-    if (first + numImages - 1 <= LIMITS.seed.max) continue
+    if (first <= LIMITS.seed.max - (numImages - 1)) continue
     fail(
       `The ${name} ${first} leaves no ${name}s for ${numImages} images up to ${LIMITS.seed.max}; give a smaller one.`,
     )
