@@ -36,8 +36,10 @@ export type NoiseConvention = 'diffusers' | 'a1111'
 /** LoRAs of a job, prepared for the stages that it runs on. */
 export interface AdapterRequest {
   readonly prepared: PreparedAdapters
-  /** The step from which on the UNet has them; the steps before run on the base weights. @default 0 */
+  /** The step from which on the UNet has them, neither earlier nor later; the steps before run on the base weights. */
   readonly fromStep?: number
+  /** Without `fromStep`: the UNet has them as soon as they are ready, and this step waits for them. @default 0 */
+  readonly boundStep?: number
   /** Encode the prompts without them at first, and again when they take effect. Else they count from the start. */
   readonly switchTextEncoders?: boolean
 }

@@ -1,0 +1,92 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fromRgbImages, type RgbImage } from '../../src/engine/image/pixels.js'
+import { openControlNet } from '../../src/engine/networks/controlnet.js'
+import { openModelHost } from '../../src/engine/networks/model-host.js'
+import { generate, type GenerateResult } from '../../src/engine/pipeline/generate.js'
+import { localStages, type LocalAdapters, type LocalControl } from '../../src/engine/pipeline/local-stages.js'
+import { allocateTensor, nativeOf } from '../../src/engine/pipeline/local-tensor.js'
+import type { GenerateRequest } from '../../src/engine/pipeline/request.js'
+import type { Stages } from '../../src/engine/pipeline/stages.js'
+import { openTokenizer } from '../../src/engine/text/tokenizer.js'
+import { openAdapter } from '../../src/engine/weights/adapter.js'
+import { openCheckpoint, type Checkpoint } from '../../src/engine/weights/checkpoint.js'
+import { readControlNetConfig } from '../../src/engine/weights/config.js'
+import { weightsFromFile } from '../../src/engine/weights/weights.js'
+import { openAsFloat32 } from '../../src/engine/weights/widened-cache.js'
+
+export const MODELS = join(import.meta.dirname, '../../fixtures/models')
+
+/** What a picture of the demo model needs at least; the rest is 128x128, 20 Euler steps, guidance 5. */
+export type DemoRequest = Pick<GenerateRequest, 'prompt' | 'seeds'> & Partial<GenerateRequest>
+
+/** The demo model in this process, without a daemon. */
+export interface DemoEngine {
+  readonly checkpoint: Checkpoint
+  readonly stages: Stages
+  generate(request: DemoRequest): Promise<GenerateResult>
+  /** Runs a task with one of the demo LoRAs, at scale 1. */
+  withLora<T>(name: 'stripes' | 'neon', task: (prepared: LocalAdapters) => Promise<T>): Promise<T>
+  /** Runs a task with one of the demo ControlNets and its picture. */
+  withControl<T>(name: 'canny' | 'depth', picture: RgbImage, task: (control: LocalControl) => Promise<T>): Promise<T>
+  release(): Promise<void>
+}
+
+export async function openDemoEngine(): Promise<DemoEngine> {
+  const cacheDirectory = mkdtempSync(join(tmpdir(), 'swiftd-demo-'))
+  const host = openModelHost({ threads: 2, cacheDirectory })
+  const checkpoint = openCheckpoint(join(MODELS, 'tiny-shapes-xl'))
+  const model = await host.load(checkpoint)
+  const stages = localStages(model)
+  const tokenizers = await Promise.all(checkpoint.textEncoders.map((each) => openTokenizer(each.tokenizerDirectory)))
+  const defaults = {
+    negativePrompt: null,
+    scheduler: checkpoint.scheduler,
+    width: 128,
+    height: 128,
+    numInferenceSteps: 20,
+    guidanceScale: 5,
+  }
+  return {
+    checkpoint,
+    stages,
+    generate: (request) => generate({ checkpoint, tokenizers, stages, request: { ...defaults, ...request } }),
+    async withLora(name, task) {
+      const adapter = openAdapter(join(MODELS, 'loras', `${name}.safetensors`))
+      try {
+        const set = await model.prepareAdapters([{ adapter, scale: 1 }])
+        try {
+          return await task({ key: name, set })
+        } finally {
+          model.networks.unet.useOverlay(undefined)
+          set.release()
+        }
+      } finally {
+        adapter.release()
+      }
+    },
+    async withControl(name, picture, task) {
+      const directory = join(MODELS, 'controlnets', name)
+      const file = await openAsFloat32(join(directory, 'diffusion_pytorch_model.safetensors'), { cacheDirectory })
+      const weights = weightsFromFile(file)
+      const network = await openControlNet(host.graphs, readControlNetConfig(join(directory, 'config.json')), weights)
+      const { dims, data } = fromRgbImages([picture], 'unit')
+      const input = allocateTensor(dims)
+      input.data.set(data)
+      const { conditioning } = await network.embed(nativeOf(input))
+      try {
+        return await task({ key: name, network, conditioning })
+      } finally {
+        conditioning.release()
+        network.release()
+        input.release()
+        weights.close()
+      }
+    },
+    async release() {
+      await host.release()
+      rmSync(cacheDirectory, { recursive: true })
+    },
+  }
+}
