@@ -42,6 +42,6 @@ describe('preferTyped', () => {
     [['lora-at', 'lora-bound'], both],
     [[], both],
   ])('with %j on the command line', (names, expected) => {
-    expect(preferTyped(both, (name) => (names as string[]).includes(name))).toEqual(expected)
+    expect(preferTyped(both, (name) => names.includes(name))).toEqual(expected)
   })
 })
