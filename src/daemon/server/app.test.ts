@@ -64,7 +64,13 @@ beforeEach(async () => {
     shutdowns.push(graceMs)
     return { pid: 1, running: 0, queued: 0 }
   }
-  app = createApp({ queue, store, logger, control: { status: () => Promise.resolve(STATUS), shutdown }, preload: NOTHING })
+  app = createApp({
+    queue,
+    store,
+    logger,
+    control: { status: () => Promise.resolve(STATUS), shutdown },
+    preload: NOTHING,
+  })
   await listenOnSocket(app, socket)
   client = createClient(socket)
 })
@@ -98,7 +104,8 @@ describe('daemon socket', () => {
     writeFileSync(left, '')
     const other = createApp({
       ...{ queue: {} as never, store: {} as never, logger: pino({ enabled: false }) },
-      control: { status: () => STATUS, shutdown: () => ({ pid: 1, running: 0, queued: 0 }) },
+      control: { status: () => Promise.resolve(STATUS), shutdown: () => ({ pid: 1, running: 0, queued: 0 }) },
+      preload: NOTHING,
     })
     await listenOnSocket(other, left)
     const otherClient = createClient(left)

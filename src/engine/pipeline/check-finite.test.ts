@@ -22,8 +22,9 @@ describe('a result with values that are no numbers', () => {
   function spoiled(file: string, tensorName: string, bits: Buffer): { weightsPath: string } {
     const weightsPath = join(directory, 'spoiled.safetensors')
     copyFileSync(file, weightsPath)
-    const { tensors, close } = openSafetensors(weightsPath)
-    close()
+    const opened = openSafetensors(weightsPath)
+    const { tensors } = opened
+    opened.close()
     const { offset, byteLength } = tensors.get(tensorName)!
     const bytes = readFileSync(weightsPath)
     bits.copy(bytes, offset + byteLength - bits.length)
