@@ -10,7 +10,6 @@ import { allocateTensor, nativeOf } from '../../src/engine/pipeline/local-tensor
 import type { GenerateRequest } from '../../src/engine/pipeline/request.js'
 import type { Stages } from '../../src/engine/pipeline/stages.js'
 import { openTokenizer } from '../../src/engine/text/tokenizer.js'
-import { openAdapter } from '../../src/engine/weights/adapter.js'
 import { openCheckpoint, type Checkpoint } from '../../src/engine/weights/checkpoint.js'
 import { readControlNetConfig } from '../../src/engine/weights/config.js'
 import { weightsFromFile } from '../../src/engine/weights/weights.js'
@@ -53,17 +52,12 @@ export async function openDemoEngine(): Promise<DemoEngine> {
     stages,
     generate: (request) => generate({ checkpoint, tokenizers, stages, request: { ...defaults, ...request } }),
     async withLora(name, task) {
-      const adapter = openAdapter(join(MODELS, 'loras', `${name}.safetensors`))
+      const path = join(MODELS, 'loras', `${name}.safetensors`)
+      const lease = await host.adapters.acquire(model, [{ path, scale: 1 }])
       try {
-        const set = await model.prepareAdapters([{ adapter, scale: 1 }])
-        try {
-          return await task({ key: name, set })
-        } finally {
-          model.networks.unet.useOverlay(undefined)
-          set.release()
-        }
+        return await task({ key: name, set: await lease.value.whole() })
       } finally {
-        adapter.release()
+        lease.end()
       }
     },
     async withControl(name, picture, task) {
