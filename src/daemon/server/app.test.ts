@@ -55,7 +55,10 @@ beforeEach(async () => {
         resolve()
       })
     })
-  const queue = createJobQueue({ devices: [DEVICE], store, logger, run, limit: 1 })
+  const queue = createJobQueue({
+    ...{ devices: [DEVICE], store, logger, run, limit: 1 },
+    place: (_job, { free: [base] }) => ({ kind: 'start', placement: { base, controlNets: [], notes: [] } }),
+  })
   const shutdown = (graceMs: number) => {
     shutdowns.push(graceMs)
     return { pid: 1, running: 0, queued: 0 }
