@@ -41,10 +41,10 @@ function claimHeaderLength(folder: string, length: bigint): void {
 /** Makes one value of a float16 tensor NaN. */
 function spoil(folder: string, file: string, tensorName: string): void {
   const path = join(folder, file)
-  const { tensors, close } = openSafetensors(path)
-  close()
+  const opened = openSafetensors(path)
+  opened.close()
   const bytes = readFileSync(path)
-  bytes.writeUInt16LE(0x7e00, tensors.get(tensorName)!.offset)
+  bytes.writeUInt16LE(0x7e00, opened.tensors.get(tensorName)!.offset)
   writeFileSync(path, bytes)
 }
 

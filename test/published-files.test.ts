@@ -119,6 +119,13 @@ describe('single files of published sizes, without any configuration', () => {
     expect(inspectModel(sd21File('sd21-family')).family).toBe('sd2')
   })
 
+  it('are refused as an SDXL refiner, by its name', () => {
+    const text = textEncoderShapes(sdxl.textEncoders.text_encoder_2)
+    const only = storedShapes(text, openClipNames(PREFIX.refinerOpenClip))
+    const path = write('refiner', merge(unetPart(sdxl.unet), vaePart(PREFIX.vae, sdxl.vae), only))
+    expect(() => openCheckpoint(path)).toThrow(/is an SDXL refiner/)
+  })
+
   it('are ControlNets in both namings, with the prefix of the training program and without', () => {
     for (const { model, base } of [
       { model: sd15, base: openCheckpoint(sd15File('base')) },
