@@ -4,6 +4,7 @@ import type { DeviceState } from '../protocol/status.js'
 import type { DeviceWorker } from '../workers/device-worker.js'
 import { admit } from './admission.js'
 import { createJob, type JobRecord } from './job.js'
+import { place } from '../placement/place.js'
 import { createJobQueue } from './job-queue.js'
 import { createJobStore } from './job-store.js'
 
@@ -21,14 +22,17 @@ function openTestQueue(states: readonly Exclude<DeviceState, 'busy'>[], limit?: 
       stop: () => Promise.resolve(),
     }
   })
+  const names = devices.map(({ device }) => device.name)
+  const roles = { base: names, controlNet: [] }
   const placed: string[] = []
   const ends = new Map<string, () => void>()
   let count = 0
   const queue = createJobQueue({
     ...{ devices, limit, store: createJobStore(), logger: pino({ enabled: false }) },
-    run: (job, device) =>
+    place: (_job, availability) => place(NEEDS, availability, roles),
+    run: (job, { base }) =>
       new Promise<void>((resolve) => {
-        placed.push(`${job.id} on ${device.device.name}`)
+        placed.push(`${job.id} on ${base.device.name}`)
         ends.set(job.id, () => {
           if (job.signal.aborted) job.fail(Object.assign(new Error(), { name: 'SwiftdError', code: 'CANCELLED' }))
           else job.complete(TIMINGS)
@@ -44,6 +48,8 @@ function openTestQueue(states: readonly Exclude<DeviceState, 'busy'>[], limit?: 
   }
   return { queue, submit, end, placed }
 }
+
+const NEEDS = { controlNets: 0, latentParallel: false, batch: 2 }
 
 describe('job queue', () => {
   it('runs one job per device at a time, in order', async () => {
