@@ -272,6 +272,20 @@ const CASES: readonly Case[] = [
     ...{ exitCode: 8, code: 'INVALID_WEIGHTS', sentence: /vae.*\(NaN\) in "decoder\.conv_in\.weight"/ },
   },
   {
+    title: 'a ControlNet for another base',
+    args: () => {
+      const [network, picture] = ['goldens/sd15/controlnet-a', 'models/examples/control_canny.png'].map((path) =>
+        resolve('fixtures', path),
+      )
+      return ['x', '-q', '--control', `${network}=${picture}`]
+    },
+    ...{
+      exitCode: 8,
+      code: 'INVALID_WEIGHTS',
+      sentence: /prompts 32 wide, but the model ".*" .* SDXL with prompts 128/,
+    },
+  },
+  {
     title: 'a config with missing values',
     args: withModel('missing', (folder) => changeConfig(folder, 'unet/config.json', { block_out_channels: undefined })),
     ...{ exitCode: 9, code: 'INVALID_CONFIG', sentence: /unet\/config\.json.*block_out_channels/ },
