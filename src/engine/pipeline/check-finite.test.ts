@@ -23,9 +23,8 @@ describe('a result with values that are no numbers', () => {
     const weightsPath = join(directory, 'spoiled.safetensors')
     copyFileSync(file, weightsPath)
     const opened = openSafetensors(weightsPath)
-    const { tensors } = opened
     opened.close()
-    const { offset, byteLength } = tensors.get(tensorName)!
+    const { offset, byteLength } = opened.tensors.get(tensorName)!
     const bytes = readFileSync(weightsPath)
     bits.copy(bytes, offset + byteLength - bits.length)
     writeFileSync(weightsPath, bytes)
