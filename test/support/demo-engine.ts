@@ -2,7 +2,6 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fromRgbImages, type RgbImage } from '../../src/engine/image/pixels.js'
-import { openControlNet } from '../../src/engine/networks/controlnet.js'
 import { openModelHost } from '../../src/engine/networks/model-host.js'
 import { generate, type GenerateResult } from '../../src/engine/pipeline/generate.js'
 import { localStages, type LocalAdapters, type LocalControl } from '../../src/engine/pipeline/local-stages.js'
@@ -10,11 +9,8 @@ import { allocateTensor, nativeOf } from '../../src/engine/pipeline/local-tensor
 import type { GenerateRequest } from '../../src/engine/pipeline/request.js'
 import type { Stages } from '../../src/engine/pipeline/stages.js'
 import { openTokenizer } from '../../src/engine/text/tokenizer.js'
-import { openAdapter } from '../../src/engine/weights/adapter.js'
 import { openCheckpoint, type Checkpoint } from '../../src/engine/weights/checkpoint.js'
-import { readControlNetConfig } from '../../src/engine/weights/config.js'
-import { weightsFromFile } from '../../src/engine/weights/weights.js'
-import { openAsFloat32 } from '../../src/engine/weights/widened-cache.js'
+import { openControlNetComponent } from '../../src/engine/weights/controlnet-file.js'
 
 export const MODELS = join(import.meta.dirname, '../../fixtures/models')
 
@@ -53,35 +49,26 @@ export async function openDemoEngine(): Promise<DemoEngine> {
     stages,
     generate: (request) => generate({ checkpoint, tokenizers, stages, request: { ...defaults, ...request } }),
     async withLora(name, task) {
-      const adapter = openAdapter(join(MODELS, 'loras', `${name}.safetensors`))
+      const lease = await host.adapters.acquire(model, [{ path: join(MODELS, 'loras', `${name}.safetensors`), scale: 1 }])
       try {
-        const set = await model.prepareAdapters([{ adapter, scale: 1 }])
-        try {
-          return await task({ key: name, set })
-        } finally {
-          model.networks.unet.useOverlay(undefined)
-          set.release()
-        }
+        return await task({ key: name, set: await lease.value.whole() })
       } finally {
-        adapter.release()
+        lease.end()
       }
     },
     async withControl(name, picture, task) {
-      const directory = join(MODELS, 'controlnets', name)
-      const file = await openAsFloat32(join(directory, 'diffusion_pytorch_model.safetensors'), { cacheDirectory })
-      const weights = weightsFromFile(file)
-      const network = await openControlNet(host.graphs, readControlNetConfig(join(directory, 'config.json')), weights)
+      const path = join(MODELS, 'controlnets', name)
+      const lease = await host.controlNets.acquire({ path, component: openControlNetComponent(path, checkpoint) })
       const { dims, data } = fromRgbImages([picture], 'unit')
       const input = allocateTensor(dims)
       input.data.set(data)
-      const { conditioning } = await network.embed(nativeOf(input))
+      const embedded = await lease.value.conditioningOf('picture', nativeOf(input))
       try {
-        return await task({ key: name, network, conditioning })
+        return await task({ key: name, network: lease.value.network, conditioning: embedded.value.conditioning })
       } finally {
-        conditioning.release()
-        network.release()
+        embedded.end()
+        lease.end()
         input.release()
-        weights.close()
       }
     },
     async release() {

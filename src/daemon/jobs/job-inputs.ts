@@ -33,7 +33,7 @@ export async function prepareInputs(
     ...(image && { image: await resizeImage(image, width, height, resizeMode) }),
     ...(mask && { mask: await resizeMask(toGray(mask), width, height, resizeMode) }),
     controls: await Promise.all(
-      controls.map((picture, index) => prepareControlImage(picture, { width, height, ...settings[index] })),
+      controls.map((picture, index) => prepareControlImage(picture, { ...settings[index], width, height })),
     ),
   }
 }
