@@ -11,11 +11,14 @@ const TESTS = '\\.test\\.tsx?$'
 /** What every command may import. */
 const FOR_COMMANDS = [
   '^src/daemon/(client|protocol)/',
-  '^src/daemon/(paths|workers/devices|models/names)\\.ts$',
-  '^src/engine/errors\\.ts$',
+  '^src/daemon/(paths|workers/(devices|probe)|models/(names|format))\\.ts$',
+  '^src/engine/(errors|sampling/schedulers/nearest)\\.ts$',
 ]
 
-const MODEL_COMMANDS = '^src/commands/(model/|_shared/transfer-progress)'
+/** `serve` is the daemon in the foreground: the service manager that starts it expects the daemon in this process. */
+const SERVE = '^src/commands/serve\\.ts$'
+
+const MODEL_COMMANDS = '^src/commands/((model|lora|controlnet)/|_shared/(names/|transfer-progress))'
 
 /** @type {import('dependency-cruiser').IConfiguration} */
 module.exports = {
@@ -40,8 +43,15 @@ module.exports = {
         'A command asks the daemon; it does not do its work. It takes the client, the protocol, the leaf files that tell ' +
         'where things are and how devices and models are written, and the errors.',
       severity: 'error',
-      from: { path: '^src/commands/', pathNot: [TESTS, MODEL_COMMANDS] },
+      from: { path: '^src/commands/', pathNot: [TESTS, MODEL_COMMANDS, SERVE] },
       to: { path: '^src/(daemon|engine)/', pathNot: FOR_COMMANDS },
+    },
+    {
+      name: 'serve-is-the-daemon',
+      comment: 'It starts the same program in this process, and nothing else of the daemon.',
+      severity: 'error',
+      from: { path: SERVE },
+      to: { path: '^src/(daemon|engine)/', pathNot: [...FOR_COMMANDS, '^src/daemon/(main|systemd)\\.ts$'] },
     },
     {
       name: 'model-commands-use-the-store',
@@ -131,10 +141,10 @@ module.exports = {
     {
       name: 'native-calls-have-few-callers',
       comment:
-        'Calls into C live in engine/ort and engine/memory. daemon/lock.ts is the one exception: the file lock that makes ' +
-        'the daemon the only one is no business of the engine.',
+        'Calls into C live in engine/ort and engine/memory. The exceptions are no business of the engine: the file lock ' +
+        'that makes the daemon the only one (daemon/lock.ts), and the datagram that tells systemd (daemon/systemd.ts).',
       severity: 'error',
-      from: { path: '^src/', pathNot: '^src/(engine/(ort|memory)/|daemon/lock\\.ts$)' },
+      from: { path: '^src/', pathNot: '^src/(engine/(ort|memory)/|daemon/(lock|systemd)\\.ts$)' },
       to: { path: '^src/engine/memory/foreign\\.ts$' },
     },
     {

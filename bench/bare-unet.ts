@@ -1,4 +1,5 @@
-import { buildUnetDecoder, buildUnetEncoder, trunkShapes, UNET_NAMES as NAMES } from '../src/engine/graph/unet.js'
+import { trunkShapes } from '../src/engine/graph/trunk-shapes.js'
+import { buildUnetDecoder, buildUnetEncoder, UNET_NAMES as NAMES } from '../src/engine/graph/unet.js'
 import { promptDims } from '../src/engine/networks/base-model.js'
 import type { ModelHost } from '../src/engine/networks/model-host.js'
 import { bindWeights } from '../src/engine/networks/network.js'

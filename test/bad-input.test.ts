@@ -1,6 +1,7 @@
 import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { encodePng } from '../src/engine/image/png.js'
 import { createSandbox, type Sandbox } from './support/sandbox.js'
 
 const DEMO = 'fixtures/models/tiny-shapes-xl'
@@ -11,9 +12,21 @@ let daemonPid: number
 beforeAll(async () => {
   sandbox = createSandbox()
   await sandbox.run(['daemon', 'start'])
+  await writePictures()
   daemonPid = (await sandbox.connect().status()).pid
 })
 afterAll(() => sandbox.dispose())
+
+/** Pictures for the flags that take some. */
+async function writePictures(): Promise<void> {
+  const plain = (width: number, height: number): Promise<Buffer> => {
+    return encodePng({ width, height, data: new Uint8Array(3 * width * height).fill(200) })
+  }
+  const image = await plain(128, 128)
+  writeFileSync(join(sandbox.directory, 'image.png'), image)
+  writeFileSync(join(sandbox.directory, 'mask.png'), await plain(64, 128))
+  writeFileSync(join(sandbox.directory, 'cut.png'), image.subarray(0, image.length - 30))
+}
 
 /** A copy of the demo model with something wrong. */
 function brokenModel(name: string, harm: (folder: string) => void): string {
@@ -55,7 +68,7 @@ const CASES: readonly Case[] = [
     args: () => [],
     exitCode: 2,
     code: 'INVALID_REQUEST',
-    sentence: /Missing 1 required arg: prompt/,
+    sentence: /There is no prompt; give it in quotes, or an image by --from/,
   },
   {
     title: 'an unknown flag',
@@ -78,6 +91,82 @@ const CASES: readonly Case[] = [
     title: 'an unknown scheduler',
     args: () => ['x', '--scheduler', 'oiler'],
     ...{ exitCode: 2, code: 'INVALID_REQUEST', sentence: /"oiler".*Euler/ },
+  },
+  {
+    title: 'a mask of another size',
+    args: () => ['x', '--image', 'image.png', '--mask', 'mask.png'],
+    ...{ exitCode: 2, code: 'INVALID_REQUEST', sentence: /The mask is 64x128, but the image 128x128; give a mask of/ },
+  },
+  {
+    title: 'a corrupt PNG',
+    args: () => ['x', '--image', 'cut.png'],
+    ...{
+      exitCode: 2,
+      code: 'INVALID_REQUEST',
+      sentence: /The image \(.*cut\.png\) cannot be decoded .* Give an intact/,
+    },
+  },
+  {
+    title: 'a corrupt PNG to make again',
+    args: () => ['--from', 'cut.png'],
+    ...{ exitCode: 2, code: 'INVALID_REQUEST', sentence: /The PNG file is damaged: .* Copy or download it again/ },
+  },
+  {
+    title: 'a picture that does not exist',
+    args: () => ['x', '--image', 'nowhere.png'],
+    ...{ exitCode: 2, code: 'INVALID_REQUEST', sentence: /--image: there is no file .*nowhere\.png; check the name/ },
+  },
+  {
+    title: 'a picture that is a directory',
+    args: () => ['x', '--control', 'canny=.'],
+    ...{ exitCode: 2, code: 'INVALID_REQUEST', sentence: /--control: .* is a directory; name a picture in it/ },
+  },
+  {
+    title: 'a clip skip that the text encoder is too small for',
+    args: () => ['x', '--clip-skip', '3'],
+    ...{ exitCode: 2, code: 'INVALID_REQUEST', sentence: /clip skip of 3 is too large; this model allows 0 to 2/ },
+  },
+  {
+    title: 'flags that contradict each other',
+    args: () => ['x', '--strength', '0.5', '--mask', 'mask.png', '--lora-at', '3', '--lora-bound', '2'],
+    ...{ exitCode: 2, code: 'INVALID_REQUEST' },
+    sentence:
+      /These flags do not go together: --mask needs --image; --strength needs --image; --lora-at fixes the step/,
+  },
+  {
+    title: 'a word that a flag does not know',
+    args: () => ['x', '--rng', 'gpu'],
+    ...{ exitCode: 2, code: 'INVALID_REQUEST', sentence: /--rng=gpu to be one of: cpu, nv/ },
+  },
+  {
+    title: 'a LoRA scale that is no number',
+    args: () => ['x', '--lora', 'stripes@te=much'],
+    ...{ exitCode: 2, code: 'INVALID_REQUEST', sentence: /has the te "much", which must be a number from -10 to 10/ },
+  },
+  {
+    title: 'an unknown LoRA',
+    args: () => ['x', '--lora', 'strips'],
+    ...{ exitCode: 4, code: 'MODEL_NOT_FOUND', sentence: /no LoRA "strips".*stripes/ },
+  },
+  {
+    title: 'an unknown LoRA in the prompt',
+    args: () => ['a star <lora:neom:0.8>'],
+    ...{ exitCode: 4, code: 'MODEL_NOT_FOUND', sentence: /no LoRA "neom".*neon/ },
+  },
+  {
+    title: 'an unknown ControlNet',
+    args: () => ['x', '--control', 'cany=image.png'],
+    ...{ exitCode: 4, code: 'MODEL_NOT_FOUND', sentence: /no ControlNet "cany".*canny/ },
+  },
+  {
+    title: 'an inpainting model without a mask',
+    args: () => ['x', '--model', resolve('fixtures/goldens/sd15-inpaint/model')],
+    ...{ exitCode: 2, code: 'INVALID_REQUEST', sentence: /is an inpainting model .*; give it an image and a mask/ },
+  },
+  {
+    title: 'a second prompt in the a1111 syntax',
+    args: () => ['x', '--prompt-2', 'y', '--prompt-syntax', 'a1111'],
+    ...{ exitCode: 2, code: 'INVALID_REQUEST', sentence: /--prompt-2 needs --prompt-syntax diffusers/ },
   },
   {
     title: 'an unknown model name',
@@ -193,6 +282,11 @@ describe('bad input', () => {
     mkdirSync(join(sandbox.directory, 'folder'))
     const { exitCode, stderr } = await sandbox.run(['generate', 'x', '-o', 'folder'])
     expect([exitCode, stderr]).toEqual([10, expect.stringContaining('it is a directory; name a file in it')])
+  })
+
+  it('refuses several images on one stdout', async () => {
+    const { exitCode, stderr } = await sandbox.run(['generate', 'x', '-o', '-', '-n', '2'])
+    expect([exitCode, stderr]).toEqual([2, expect.stringContaining('"-o -" takes one image, not the 2 of --n')])
   })
 
   it('refuses two results on one stdout', async () => {

@@ -1,24 +1,33 @@
-import { Args, Flags } from '@oclif/core'
+import { Args } from '@oclif/core'
 import { SwiftdError } from '../engine/errors.js'
 import { createClient, type DaemonClient } from '../daemon/client/client.js'
-import { daemonPaths } from '../daemon/paths.js'
-import { LIMITS } from '../daemon/protocol/limits.js'
+import { daemonPaths, type DaemonPaths } from '../daemon/paths.js'
 import type { ImageInfo, Timings } from '../daemon/protocol/job.js'
 import { BaseCommand } from './_shared/base-command.js'
-import { numberFlag, SECONDS } from './_shared/flags.js'
-import { followJob, submitJob } from './_shared/follow-job.js'
+import { checkFlagsTogether, preferTyped } from './_shared/flag-conflicts.js'
+import { followJob, submitJob, withDaemon } from './_shared/follow-job.js'
+import { GENERATE_FLAGS } from './_shared/generate-flags.js'
+import { requestOf, type GenerateFlags } from './_shared/generate-request.js'
 import { listenForInterruption } from './_shared/interruption.js'
-import { modelReference } from './_shared/model-reference.js'
-import { checkOutput, writeNewFile, writeOutput, type OutputTarget } from './_shared/output-file.js'
-import { createProgress } from './_shared/progress.js'
+import { checkOutput } from './_shared/output-file.js'
+import { readPictureFile } from './_shared/picture-file.js'
+import { createProgress, type Progress } from './_shared/progress.js'
+import { remake, type Remake } from './_shared/remake.js'
+import { saveImages, type SavedImage } from './_shared/save-images.js'
 
 /** What --json prints. */
 export interface GenerateResult {
   readonly jobId: string
   readonly model: string
   readonly seed: number
-  readonly images: readonly (Pick<ImageInfo, 'index' | 'width' | 'height' | 'seed'> & { readonly path: string })[]
+  readonly images: readonly SavedImage[]
   readonly timings: Timings
+}
+
+/** What was typed. */
+interface Typed {
+  readonly prompt: string | undefined
+  readonly flags: GenerateFlags
 }
 
 export default class Generate extends BaseCommand {
@@ -31,136 +40,79 @@ export default class Generate extends BaseCommand {
     '<%= config.bin %> generate "a large red star on a blue background" --seed 7 -o star.png',
     '<%= config.bin %> generate "a green circle" --model ./my-model --steps 30 --guidance-scale 6',
     '<%= config.bin %> generate "a yellow heart" -o - > heart.png',
+    '<%= config.bin %> generate "a red star" -n 3 -o "out/{seed}.png"',
+    '<%= config.bin %> generate "a green circle" --image star.png --strength 0.6',
+    '<%= config.bin %> generate "a red star" --lora stripes:0.8 --control canny=edges.png:0.8:0-0.6',
+    '<%= config.bin %> generate --from star.png --steps 40',
   ]
 
   static override args = {
-    prompt: Args.string({ description: 'What to draw.', required: true }),
+    prompt: Args.string({ description: 'What to draw. Not needed with --from.' }),
   }
 
-  static override flags = {
-    output: Flags.string({
-      char: 'o',
-      description: 'File to write, replaced if it exists; - is stdout. By default a new file swiftd-SEED.png.',
-      env: 'SWIFTD_OUTPUT',
-      helpValue: 'PATH',
-    }),
-    seed: numberFlag('seed', {
-      description: 'The same seed draws the same image again. Random by default.',
-      env: 'SWIFTD_SEED',
-      range: LIMITS.seed,
-    }),
-    steps: numberFlag('steps', {
-      description: 'Denoising steps. By default what suits the model.',
-      env: 'SWIFTD_STEPS',
-      range: LIMITS.numInferenceSteps,
-    }),
-    'guidance-scale': numberFlag('guidance-scale', {
-      description: 'How strongly the image follows the prompt; 1 turns guidance off. By default what suits the model.',
-      env: 'SWIFTD_GUIDANCE_SCALE',
-      range: LIMITS.guidanceScale,
-    }),
-    'negative-prompt': Flags.string({
-      description: 'What the image should not show.',
-      env: 'SWIFTD_NEGATIVE_PROMPT',
-      helpValue: 'TEXT',
-    }),
-    width: numberFlag('width', {
-      description: 'Pixels, a multiple of 8. By default the size the model was made for.',
-      env: 'SWIFTD_WIDTH',
-      range: LIMITS.width,
-    }),
-    height: numberFlag('height', {
-      description: 'Pixels, a multiple of 8. By default the size the model was made for.',
-      env: 'SWIFTD_HEIGHT',
-      range: LIMITS.height,
-    }),
-    scheduler: Flags.string({
-      description: 'Sampler, such as "Euler" or "DPM++ 2M Karras". By default the model\'s own.',
-      env: 'SWIFTD_SCHEDULER',
-      helpValue: 'NAME',
-    }),
-    model: Flags.string({
-      description:
-        'Name of a model, or path of a diffusers folder (./name in the current directory) or .safetensors file.',
-      env: 'SWIFTD_MODEL',
-      default: 'demo',
-      helpValue: 'NAME|PATH',
-    }),
-    timeout: numberFlag('timeout', {
-      description: 'Cancel the job and exit with 124 if the image is not ready after this many seconds.',
-      env: 'SWIFTD_TIMEOUT',
-      range: SECONDS,
-      helpValue: 'SECONDS',
-    }),
-    quiet: Flags.boolean({ char: 'q', description: 'Show no progress.', env: 'SWIFTD_QUIET' }),
-  }
+  static override flags = GENERATE_FLAGS
 
   async run(): Promise<GenerateResult> {
-    const { args, flags } = await this.parse(Generate)
-    if (flags.output === '-' && this.jsonEnabled()) {
-      throw new SwiftdError('INVALID_REQUEST', '--json and "-o -" both write to stdout; give one of them.')
-    }
+    const typed = await this.typed()
+    const { flags } = typed
+    checkFlagsTogether(flags, this.jsonEnabled())
     const target = checkOutput(flags.output)
     const paths = daemonPaths()
     const client = createClient(paths.socket)
-    const progress = createProgress({ quiet: flags.quiet })
+    const progress = createProgress({ quiet: flags.quiet === true })
     const interruption = listenForInterruption(flags.timeout)
+    const onStart = (): void => progress.note('Starting the daemon')
     try {
-      const job = await submitJob(
-        client,
-        paths,
-        {
-          prompt: args.prompt,
-          negativePrompt: flags['negative-prompt'],
-          model: modelReference(flags.model),
-          width: flags.width,
-          height: flags.height,
-          numInferenceSteps: flags.steps,
-          guidanceScale: flags['guidance-scale'],
-          seed: flags.seed,
-          scheduler: flags.scheduler,
-        },
-        () => progress.note('Starting the daemon'),
-      )
+      const { request, index } = await this.request(typed, client, paths, progress)
+      const job = await submitJob(client, paths, request, onStart)
       const { images, timings } = await followJob(client, job.id, {
         onEvent: (event) => progress.event(event),
         signal: interruption.signal,
       })
-      const saved = await saveImages(client, job.id, images, target)
+      const wanted = images.filter((image) => index === undefined || image.index === index)
+      const saved = await saveImages(client, job.id, wanted, target)
       progress.close()
       if (target.kind !== 'stdout' && !this.jsonEnabled()) for (const { path } of saved) this.log(path)
-      return { jobId: job.id, model: job.request.model, seed: job.request.seed, images: saved, timings }
+      return { jobId: job.id, model: job.request.model, seed: seedOf(wanted, job.request.seed), images: saved, timings }
     } finally {
       progress.close()
       interruption.dispose()
       await client.close()
     }
   }
+
+  /** With --from, what the environment and the configuration say gives way to the image's own; what is typed does not. */
+  private async typed(): Promise<Typed> {
+    const { args, flags, raw } = await this.parse(Generate)
+    const names = new Set(raw.map((token) => (token.type === 'flag' ? token.flag : token.arg)))
+    if (flags.from === undefined) return { prompt: args.prompt, flags: preferTyped(flags, (name) => names.has(name)) }
+    const kept = ['from', 'output', 'quiet', 'timeout']
+    const chosen = Object.entries(flags).filter(([name]) => names.has(name) || kept.includes(name))
+    return { prompt: names.has('prompt') ? args.prompt : undefined, flags: Object.fromEntries(chosen) }
+  }
+
+  private async request(
+    { prompt, flags }: Typed,
+    client: DaemonClient,
+    paths: DaemonPaths,
+    progress: Progress,
+  ): Promise<Remake> {
+    const { from } = flags
+    if (from === undefined) {
+      if (prompt !== undefined) return { request: await requestOf(prompt, flags), index: undefined }
+      throw new SwiftdError('INVALID_REQUEST', 'There is no prompt; give it in quotes, or an image by --from.')
+    }
+    const { data } = await readPictureFile('--from', from)
+    const recipe = await withDaemon(
+      paths,
+      () => progress.note('Starting the daemon'),
+      () => client.recipe(data),
+    )
+    for (const note of recipe.notes) progress.note(`Note: ${note}`)
+    return remake(recipe, prompt, flags)
+  }
 }
 
-async function saveImages(
-  client: DaemonClient,
-  jobId: string,
-  images: readonly ImageInfo[],
-  target: OutputTarget,
-): Promise<GenerateResult['images']> {
-  const saved = []
-  for (const { index, width, height, seed } of images) {
-    const path = await saveImage(await client.image(jobId, index), seed, target)
-    saved.push({ index, width, height, seed, path })
-  }
-  return saved
-}
-
-async function saveImage(png: Buffer, seed: number, target: OutputTarget): Promise<string> {
-  switch (target.kind) {
-    case 'stdout':
-      await new Promise<void>((done, fail) => process.stdout.write(png, (error) => (error ? fail(error) : done())))
-      return '-'
-    case 'file':
-      await writeOutput(target.path, png)
-      return target.path
-    case 'new-file':
-      return writeNewFile(target.directory, `swiftd-${seed}`, '.png', png)
-  }
+function seedOf(images: readonly ImageInfo[], otherwise: number): number {
+  return images[0]?.seed ?? otherwise
 }

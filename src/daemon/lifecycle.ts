@@ -13,6 +13,8 @@ export interface Lifecycle {
 
 export interface LifecycleParts {
   readonly logger: Logger
+  /** Told once, when the end begins. */
+  readonly onStopping?: () => void
   /** Ends all jobs; those that run may take `graceMs` to finish by themselves. */
   readonly drain: (graceMs: number) => Promise<void>
   /** Closes everything else, in order. Each must end soon by itself. */
@@ -22,7 +24,7 @@ export interface LifecycleParts {
 /** An orderly exit that takes longer than this is not worth waiting for. */
 const CLOSE_DEADLINE_MS = 5000
 
-export function createLifecycle({ logger, drain, close }: LifecycleParts): Lifecycle {
+export function createLifecycle({ logger, onStopping, drain, close }: LifecycleParts): Lifecycle {
   let state: DaemonState = 'ready'
 
   async function end(graceMs: number): Promise<void> {
@@ -46,6 +48,7 @@ export function createLifecycle({ logger, drain, close }: LifecycleParts): Lifec
     shutdown(graceMs) {
       if (state === 'draining') return void drain(graceMs)
       state = 'draining'
+      onStopping?.()
       void end(graceMs)
     },
   }

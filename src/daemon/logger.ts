@@ -1,5 +1,6 @@
 import { renameSync, statSync } from 'node:fs'
-import { destination, pino, type Logger } from 'pino'
+import { destination, multistream, pino, type Logger } from 'pino'
+import type { LogWatcher } from './foreground-log.js'
 import { openLogFile } from './log-file.js'
 
 export type { Logger }
@@ -19,10 +20,19 @@ export function rotateLog(path: string): void {
   if (size > ROTATE_BYTES) renameSync(path, `${path}.1`)
 }
 
-/** Opens the daemon's log, one JSON object per line. Writes are synchronous: the last line before a crash is there. */
-export function openLog(path: string): DaemonLog {
+/**
+ * Opens the daemon's log, one JSON object per line. Writes are synchronous: the last line before a crash is there.
+ * @param watcher sees each line, too, where somebody watches the daemon
+ */
+export function openLog(path: string, watcher?: LogWatcher): DaemonLog {
   const fd = openLogFile(path)
   const level = process.env.SWIFTD_LOG_LEVEL ?? 'info'
   const options = { level, base: { pid: process.pid } }
-  return { logger: pino(options, destination({ dest: fd, sync: true })), fd }
+  const file = destination({ dest: fd, sync: true })
+  if (!watcher) return { logger: pino(options, file), fd }
+  const both = multistream([
+    { stream: file, level: 'trace' },
+    { stream: watcher, level: 'trace' },
+  ])
+  return { logger: pino(options, both), fd }
 }

@@ -1,25 +1,30 @@
 import { performance } from 'node:perf_hooks'
 import { ALREADY_RUNNING_EXIT_CODE } from './already-running.js'
+import { foregroundWatcher } from './foreground-log.js'
 import { createJobQueue } from './jobs/job-queue.js'
 import { createJobStore } from './jobs/job-store.js'
 import { runJob } from './jobs/run-job.js'
 import { createLifecycle, type Lifecycle } from './lifecycle.js'
 import { takeLock } from './lock.js'
 import { openLog, rotateLog, type Logger } from './logger.js'
+import { placementNeeds } from './jobs/placement-needs.js'
 import { daemonPaths, ensureRuntimeDirectory } from './paths.js'
+import { place } from './placement/place.js'
+import { rolesFromEnvironment } from './placement/roles.js'
 import { ERRORS, toWireError } from './protocol/error.js'
 import type { DaemonStatus } from './protocol/status.js'
 import { PROTOCOL_VERSION, SWIFTD_VERSION } from './protocol/version.js'
 import { createApp } from './server/app.js'
 import { closeSocket, listenOnSocket } from './server/listen.js'
+import { createNotify, takeInheritedSocket } from './systemd.js'
 import { superviseDevice } from './workers/device-worker.js'
 import { devicesFromEnvironment } from './workers/devices.js'
 import { createArena } from './workers/tensor-arena.js'
 import { startWorkerProcess } from './workers/worker-process.js'
 
 /**
- * The program of the daemon: builds its parts in order and connects them. It runs in the foreground; the client starts it
- * detached. Only one runs per user: a second one exits with ALREADY_RUNNING_EXIT_CODE.
+ * The program of the daemon: builds its parts in order and connects them. It runs in the foreground: the client starts it
+ * detached, `swiftd serve` is it. Only one runs per user: a second one exits with ALREADY_RUNNING_EXIT_CODE.
  */
 
 /** How long running jobs may go on after SIGTERM or SIGINT; a second signal ends them at once. */
@@ -30,29 +35,38 @@ process.title = 'swiftd daemon'
 process.umask(0o077)
 
 const paths = daemonPaths()
+const inherited = takeInheritedSocket()
+const watcher = foregroundWatcher()
+const notify = createNotify()
 try {
   ensureRuntimeDirectory(paths)
   const unlock = takeLock(paths.lock)
-  if (!unlock) process.exit(ALREADY_RUNNING_EXIT_CODE)
+  if (!unlock) {
+    if (watcher) process.stderr.write('Another daemon is running; "swiftd daemon stop" ends it.\n')
+    process.exit(ALREADY_RUNNING_EXIT_CODE)
+  }
   rotateLog(paths.logFile)
   await start(unlock)
 } catch (error) {
   const failure = toWireError(error)
-  openLog(paths.logFile).logger.fatal({ err: error, code: failure.code }, failure.message)
+  openLog(paths.logFile, watcher).logger.fatal({ err: error, code: failure.code }, failure.message)
   process.exit(ERRORS[failure.code].exitCode)
 }
 
 async function start(unlock: () => void): Promise<void> {
-  const { logger, fd: logFd } = openLog(paths.logFile)
+  const { logger, fd: logFd } = openLog(paths.logFile, watcher)
   const devices = devicesFromEnvironment()
+  const roles = rolesFromEnvironment(devices)
   const arena = createArena()
-  const context = { arena, logFd, logger, cacheDirectory: paths.cacheDirectory }
+  const { cacheDirectory, runtimeDirectory } = paths
+  const context = { arena, logFd, logger, cacheDirectory, runtimeDirectory }
   const startWorker = (device: (typeof devices)[number]) => startWorkerProcess(device, context)
   const workers = devices.map((device) => superviseDevice(device, { start: startWorker, logger }))
   const store = createJobStore()
   const queue = createJobQueue({
     ...{ devices: workers, store, logger },
-    run: (job, device) => runJob(job, device, context),
+    place: ({ request }, availability) => place(placementNeeds(request), availability, roles),
+    run: (job, placement) => runJob(job, placement, context),
   })
 
   const status = (): DaemonStatus => ({
@@ -80,12 +94,14 @@ async function start(unlock: () => void): Promise<void> {
   const app = createApp({ queue, store, control, logger })
   const lifecycle = createLifecycle({
     logger,
+    onStopping: () => notify('STOPPING=1'),
     drain: (graceMs) => queue.drain(graceMs),
     // The socket goes first, so that nobody connects to a daemon without workers; the lock goes last.
     close: [() => closeSocket(app), () => Promise.all(workers.map((worker) => worker.stop())), unlock],
   })
   handleSignals(lifecycle, logger)
-  await listenOnSocket(app, paths.socket)
+  await listenOnSocket(app, paths.socket, inherited)
+  notify('READY=1')
   logger.info({ version: SWIFTD_VERSION, socket: paths.socket, devices }, 'ready')
 }
 

@@ -13,10 +13,16 @@ afterEach(() => rmSync(directory, { recursive: true }))
 
 describe('daemon paths', () => {
   it('follow the XDG directories', () => {
-    const environment = { HOME: '/h', XDG_RUNTIME_DIR: '/r', XDG_STATE_HOME: '/s', XDG_CACHE_HOME: '/c' }
+    const environment = {
+      HOME: '/h',
+      XDG_RUNTIME_DIR: '/r',
+      XDG_STATE_HOME: '/s',
+      XDG_CACHE_HOME: '/c',
+      XDG_DATA_HOME: '/d',
+    }
     expect(daemonPaths(environment)).toEqual({
       ...{ runtimeDirectory: '/r/swiftd', socket: '/r/swiftd/daemon.sock', lock: '/r/swiftd/daemon.lock' },
-      ...{ logFile: '/s/swiftd/logs/daemon.log', cacheDirectory: '/c/swiftd' },
+      ...{ logFile: '/s/swiftd/logs/daemon.log', cacheDirectory: '/c/swiftd', dataDirectory: '/d/swiftd' },
     })
   })
 

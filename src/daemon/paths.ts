@@ -13,6 +13,8 @@ export interface DaemonPaths {
   readonly logFile: string
   /** Files that can be made again: widened weights, hashes. */
   readonly cacheDirectory: string
+  /** What a user registered and pulled. */
+  readonly dataDirectory: string
 }
 
 /** The longest socket path that macOS takes; Linux takes 107 bytes. */
@@ -34,6 +36,7 @@ export function daemonPaths(environment: NodeJS.ProcessEnv = process.env): Daemo
     lock: join(runtimeDirectory, 'daemon.lock'),
     logFile: join(stateDirectory, 'logs', 'daemon.log'),
     cacheDirectory: join(environment.XDG_CACHE_HOME || join(home, '.cache'), 'swiftd'),
+    dataDirectory: join(environment.XDG_DATA_HOME || join(home, '.local/share'), 'swiftd'),
   }
 }
 

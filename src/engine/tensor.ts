@@ -1,7 +1,7 @@
 import type { Pointer } from './memory/libc.js'
 
 /** Bytes per element of the types that networks compute in. */
-const ELEMENT_BYTES = { float32: 4, float16: 2, int64: 8 } as const
+const ELEMENT_BYTES = { float32: 4, float16: 2, bfloat16: 2, int64: 8 } as const
 
 export type ElementType = keyof typeof ELEMENT_BYTES
 

@@ -8,6 +8,10 @@ interface NumberFlagOptions {
   readonly range: NumberRange
   readonly char?: 's' | 'n'
   readonly helpValue?: string
+  readonly helpGroup?: string
+  /** As oclif has it; `settingFlag` gives it and the next. */
+  readonly default?: () => Promise<number | undefined>
+  readonly noCacheDefault?: boolean
 }
 
 /** A flag that takes a number within a range; the error names flag, value and what is allowed. */

@@ -1,4 +1,4 @@
-import { SwiftdError } from '../../engine/errors.js'
+import { isSwiftdError, SwiftdError } from '../../engine/errors.js'
 import { startDaemon } from '../../daemon/client/autostart.js'
 import type { DaemonClient } from '../../daemon/client/client.js'
 import { isNotRunning } from '../../daemon/client/transport.js'
@@ -6,21 +6,36 @@ import type { DaemonPaths } from '../../daemon/paths.js'
 import type { JobEvent, TerminalEvent } from '../../daemon/protocol/event.js'
 import type { Job } from '../../daemon/protocol/job.js'
 import type { GenerateRequest } from '../../daemon/protocol/request.js'
+import { daemonOptions } from './daemon-options.js'
+import { resolveSetting } from './setting-values.js'
 
-/** Submits a job; where no daemon runs, one is started first. `onStart` is told so. */
-export async function submitJob(
+/** Submits a job to the daemon; see `withDaemon`. */
+export function submitJob(
   client: DaemonClient,
   paths: DaemonPaths,
   request: GenerateRequest,
   onStart: () => void,
 ): Promise<Job> {
+  return withDaemon(paths, onStart, () => client.submit(request))
+}
+
+/**
+ * Asks the daemon for something; where none runs, one is started first, unless the setting `autostart` is off. `onStart`
+ * is told so. A daemon of another version is restarted if the person at the terminal agrees.
+ */
+export async function withDaemon<T>(paths: DaemonPaths, onStart: () => void, ask: () => Promise<T>): Promise<T> {
   try {
-    return await client.submit(request)
+    return await ask()
   } catch (error) {
-    if (!isNotRunning(error)) throw error
-    onStart()
-    await startDaemon(paths)
-    return client.submit(request)
+    if (isSwiftdError(error) && error.code === 'DAEMON_VERSION') {
+      const { offerRestart } = await import('./restart-daemon.js')
+      if (!(await offerRestart(paths))) throw error
+    } else {
+      if (!isNotRunning(error) || !resolveSetting('autostart').value) throw error
+      onStart()
+      await startDaemon(paths, daemonOptions())
+    }
+    return ask()
   }
 }
 

@@ -46,6 +46,7 @@ export function reduceView(view: JobView, event: JobEvent): JobView {
     case 'image':
     case 'completed':
       return { ...view, phase: 'done' }
+    case 'adapters-applied':
     case 'heartbeat':
     case 'failed':
     case 'cancelled':

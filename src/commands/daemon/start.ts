@@ -1,10 +1,10 @@
-import { Flags } from '@oclif/core'
 import { createClient } from '../../daemon/client/client.js'
 import { isListening, startDaemon } from '../../daemon/client/autostart.js'
 import { daemonPaths } from '../../daemon/paths.js'
 import type { DaemonStatus } from '../../daemon/protocol/status.js'
-import { formatDevice, parseDevices } from '../../daemon/workers/devices.js'
+import { formatDevice } from '../../daemon/workers/devices.js'
 import { BaseCommand } from '../_shared/base-command.js'
+import { daemonOptions, DEVICE_FLAG } from '../_shared/daemon-options.js'
 
 /** What --json prints. */
 export interface StartResult {
@@ -25,22 +25,14 @@ export default class DaemonStart extends BaseCommand {
   ]
 
   static override flags = {
-    device: Flags.string({
-      description: 'A device and its threads; repeat it for more devices. By default cpu:0 with all cores.',
-      env: 'SWIFTD_DEVICES',
-      multiple: true,
-      multipleNonGreedy: true,
-      helpValue: 'cpu:N=THREADS',
-    }),
+    device: DEVICE_FLAG,
   }
 
   async run(): Promise<StartResult> {
     const { flags } = await this.parse(DaemonStart)
-    // What comes from the environment is not split by oclif.
-    const texts = flags.device && [flags.device].flat().flatMap((text) => text.split(','))
-    const devices = texts && parseDevices(texts).map(formatDevice).join(',')
+    const options = daemonOptions(flags.device)
     const paths = daemonPaths()
-    const started = !(await isListening(paths.socket)) && (await startDaemon(paths, { devices }))
+    const started = !(await isListening(paths.socket)) && (await startDaemon(paths, options))
     const client = createClient(paths.socket)
     try {
       const status = await client.status()

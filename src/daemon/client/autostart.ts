@@ -12,6 +12,8 @@ import { isErrorCode } from '../protocol/error.js'
 export interface StartOptions {
   /** For example `cpu:0=1,cpu:1=1`; the daemon reads it as SWIFTD_DEVICES. @default the environment's */
   readonly devices?: string
+  /** Names of LoRAs that it reads at once, with commas between; it reads them as SWIFTD_LORA_PRELOAD. */
+  readonly loraPreload?: string
 }
 
 const START_DEADLINE_MS = 30_000
@@ -23,16 +25,16 @@ const POLL_MS = 20
  * @returns true if the daemon that runs now is the one that this call started
  * @throws SwiftdError DAEMON_UNREACHABLE, or the daemon's own reason for not starting
  */
-export async function startDaemon(paths: DaemonPaths, { devices }: StartOptions = {}): Promise<boolean> {
+export async function startDaemon(paths: DaemonPaths, options: StartOptions = {}): Promise<boolean> {
   ensureRuntimeDirectory(paths)
-  let child = spawnDaemon(paths, devices)
+  let child = spawnDaemon(paths, options)
   const deadline = performance.now() + START_DEADLINE_MS
   while (performance.now() < deadline) {
     if (await isListening(paths.socket)) return child.exitCode === null
     if (child.exitCode === ALREADY_RUNNING_EXIT_CODE) {
       // Another one holds the lock: it either comes up in a moment, or goes down and frees the lock.
       await sleep(10 * POLL_MS)
-      if (!(await isListening(paths.socket))) child = spawnDaemon(paths, devices)
+      if (!(await isListening(paths.socket))) child = spawnDaemon(paths, options)
     } else if (child.exitCode !== null || child.signalCode !== null) {
       throw startFailure(paths, child)
     }
@@ -58,19 +60,30 @@ export function isListening(socketPath: string): Promise<boolean> {
   })
 }
 
-function spawnDaemon({ logFile }: DaemonPaths, devices: string | undefined): ChildProcess {
-  // Compiled in dist/, TypeScript in src/.
+/** The arguments with which Node runs the daemon's program: compiled in dist/, TypeScript in src/. */
+export function daemonArguments(): string[] {
   const source = import.meta.url.endsWith('.ts')
   const program = fileURLToPath(new URL(source ? '../main.ts' : '../main.js', import.meta.url))
-  const loader = source ? ['--import', import.meta.resolve('tsx')] : []
+  return [...(source ? ['--import', import.meta.resolve('tsx')] : []), program]
+}
+
+/** The variables by which a daemon is told its options. */
+export function daemonEnvironment({ devices, loraPreload }: StartOptions): Record<string, string> {
+  return {
+    ...(devices !== undefined && { SWIFTD_DEVICES: devices }),
+    ...(loraPreload !== undefined && { SWIFTD_LORA_PRELOAD: loraPreload }),
+  }
+}
+
+function spawnDaemon({ logFile }: DaemonPaths, options: StartOptions): ChildProcess {
   const log = openLogFile(logFile)
   try {
-    const child = spawn(process.execPath, [...loader, program], {
+    const child = spawn(process.execPath, daemonArguments(), {
       detached: true,
       // It must not keep the directory of whoever started it.
       cwd: '/',
       stdio: ['ignore', log, log],
-      env: { ...process.env, ...(devices !== undefined && { SWIFTD_DEVICES: devices }) },
+      env: { ...process.env, ...daemonEnvironment(options) },
     })
     child.unref()
     return child

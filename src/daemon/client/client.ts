@@ -1,5 +1,6 @@
 import type { JobEvent } from '../protocol/event.js'
 import type { Job } from '../protocol/job.js'
+import type { Recipe } from '../protocol/recipe.js'
 import type { GenerateRequest } from '../protocol/request.js'
 import type { DaemonStatus, ShutdownAnswer } from '../protocol/status.js'
 import { createTransport } from './transport.js'
@@ -20,6 +21,8 @@ export interface DaemonClient {
   cancel(id: string): Promise<Job>
   /** The PNG of a finished image. */
   image(id: string, index: number): Promise<Buffer>
+  /** What makes a PNG again, from its metadata. Its file is given in base64. */
+  recipe(image: string): Promise<Recipe>
   /** Also answers clients of other versions. */
   status(): Promise<DaemonStatus>
   /** Also answers clients of other versions. Returns before the daemon is gone. */
@@ -53,6 +56,13 @@ export function createClient(socketPath: string): DaemonClient {
       yield* readEvents(answer.body)
     },
     image: async (id, index) => (await request('GET', `${pathOf(id)}/images/${index}`)).bytes(),
+    async recipe(image) {
+      const [answer, { RecipeSchema }] = await Promise.all([
+        request('POST', '/v1/recipes', { body: { image } }),
+        import('../protocol/recipe.js'),
+      ])
+      return RecipeSchema.parse(await answer.json())
+    },
     async status() {
       const [answer, { DaemonStatusSchema }] = await Promise.all([
         request('GET', '/v1/status', { anyVersion: true }),

@@ -80,7 +80,7 @@ function systemCode(error: unknown): string | undefined {
 function checkVersion(spoken: string | string[] | undefined): void {
   if (spoken === String(PROTOCOL_VERSION)) return
   const versions = `the daemon speaks protocol ${String(spoken ?? 'unknown')}, this swiftd protocol ${PROTOCOL_VERSION}`
-  throw new SwiftdError('DAEMON_VERSION', `Versions differ: ${versions}; run "swiftd daemon stop" and try again.`)
+  throw new SwiftdError('DAEMON_VERSION', `Versions differ: ${versions}; run "swiftd daemon restart" and try again.`)
 }
 
 async function readError(body: unknown): Promise<SwiftdError> {

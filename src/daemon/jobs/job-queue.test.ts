@@ -4,11 +4,12 @@ import type { DeviceState } from '../protocol/status.js'
 import type { DeviceWorker } from '../workers/device-worker.js'
 import { admit } from './admission.js'
 import { createJob, type JobRecord } from './job.js'
+import { place } from '../placement/place.js'
 import { createJobQueue } from './job-queue.js'
 import { createJobStore } from './job-store.js'
 
 const TIMINGS = { queuedMs: 0, loadMs: 0, generateMs: 0, runtimeMs: 0 }
-const request = admit({ prompt: 'x', seed: 1 })
+const request = await admit({ prompt: 'x', seed: 1 })
 
 /** A queue over devices in the given states, whose jobs end when the test says so. */
 function openTestQueue(states: readonly Exclude<DeviceState, 'busy'>[], limit?: number) {
@@ -21,14 +22,17 @@ function openTestQueue(states: readonly Exclude<DeviceState, 'busy'>[], limit?: 
       stop: () => Promise.resolve(),
     }
   })
+  const names = devices.map(({ device }) => device.name)
+  const roles = { base: names, controlNet: [] }
   const placed: string[] = []
   const ends = new Map<string, () => void>()
   let count = 0
   const queue = createJobQueue({
     ...{ devices, limit, store: createJobStore(), logger: pino({ enabled: false }) },
-    run: (job, device) =>
+    place: (_job, availability) => place(NEEDS, availability, roles),
+    run: (job, { base }) =>
       new Promise<void>((resolve) => {
-        placed.push(`${job.id} on ${device.device.name}`)
+        placed.push(`${job.id} on ${base.device.name}`)
         ends.set(job.id, () => {
           if (job.signal.aborted) job.fail(Object.assign(new Error(), { name: 'SwiftdError', code: 'CANCELLED' }))
           else job.complete(TIMINGS)
@@ -44,6 +48,8 @@ function openTestQueue(states: readonly Exclude<DeviceState, 'busy'>[], limit?: 
   }
   return { queue, submit, end, placed }
 }
+
+const NEEDS = { controlNets: 0, latentParallel: false, batch: 2 }
 
 describe('job queue', () => {
   it('runs one job per device at a time, in order', async () => {

@@ -1,14 +1,18 @@
 import { SwiftdError } from '../../engine/errors.js'
 import type { Logger } from '../logger.js'
+import type { Availability, Placement, PlacementChoice } from '../placement/placement.js'
 import type { DeviceWorker } from '../workers/device-worker.js'
 import type { JobRecord } from './job.js'
 import type { JobStore } from './job-store.js'
 
-/** Admits jobs, keeps their order, and gives each to the first device that is free. One job at a time per device. */
+/**
+ * Admits jobs, keeps their order, and gives each its devices as soon as they are free. A device is the base, or the second
+ * device, of one job at a time; its ControlNets serve any number.
+ */
 export interface JobQueue {
   readonly queued: number
   readonly limit: number
-  /** What runs, by device. */
+  /** What runs, by base or second device. */
   readonly running: ReadonlyMap<DeviceWorker, JobRecord>
   /** Makes a job with `create`, which is told its position, and queues it.
    * @throws SwiftdError QUEUE_FULL; DAEMON_UNREACHABLE while draining */
@@ -23,13 +27,15 @@ export interface JobQueueOptions {
   readonly devices: readonly DeviceWorker[]
   readonly store: JobStore
   readonly logger: Logger
-  /** Runs a job to its end on a device. It must not throw for what happens to the job. */
-  readonly run: (job: JobRecord, device: DeviceWorker) => Promise<void>
+  /** Chooses the devices of a job. */
+  readonly place: (job: JobRecord, availability: Availability) => PlacementChoice
+  /** Runs a job to its end on its devices. It must not throw for what happens to the job. */
+  readonly run: (job: JobRecord, placement: Placement) => Promise<void>
   /** @default 64 */
   readonly limit?: number
 }
 
-export function createJobQueue({ devices, store, logger, run, limit = 64 }: JobQueueOptions): JobQueue {
+export function createJobQueue({ devices, store, logger, place, run, limit = 64 }: JobQueueOptions): JobQueue {
   const waiting: JobRecord[] = []
   const running = new Map<DeviceWorker, JobRecord>()
   const idleWaiters: (() => void)[] = []
@@ -41,7 +47,7 @@ export function createJobQueue({ devices, store, logger, run, limit = 64 }: JobQ
     if (waiting.length >= limit) {
       throw new SwiftdError('QUEUE_FULL', `The queue is full with ${limit} jobs; try again when some are done.`)
     }
-    const job = create(waiting.length + (freeDevice() ? 0 : running.size))
+    const job = create(waiting.length + (running.size < devices.length ? 0 : jobsRunning().length))
     store.add(job)
     job.signal.addEventListener('abort', () => leaveQueue(job), { once: true })
     waiting.push(job)
@@ -49,35 +55,37 @@ export function createJobQueue({ devices, store, logger, run, limit = 64 }: JobQ
     return job
   }
 
-  /** A failed device is free only when no other can take the job: then the job tells why nothing works. */
-  function freeDevice(): DeviceWorker | undefined {
-    const free = devices.filter((device) => !running.has(device))
-    const healthy = devices.some(({ status }) => status.state !== 'failed')
-    return (
-      free.find(({ status }) => status.state === 'idle') ??
-      free.find(({ status }) => !healthy || status.state !== 'failed')
-    )
-  }
+  const jobsRunning = (): JobRecord[] => [...new Set(running.values())]
 
+  /**
+   * Starts every job whose devices are free, in order. What an earlier job waits for is not given to a later one, so that
+   * a job that needs two devices gets them some time.
+   */
   function dispatch(): void {
-    for (;;) {
-      const device = freeDevice()
-      const job = device && waiting.shift()
-      if (!device || !job) return
-      void runOn(device, job)
+    const claimed = new Set<DeviceWorker>()
+    for (const job of [...waiting]) {
+      const free = devices.filter((device) => !running.has(device) && !claimed.has(device))
+      if (free.length === 0) return
+      const choice = place(job, { devices, free })
+      if (choice.kind === 'wait') choice.claims.forEach((device) => claimed.add(device))
+      else {
+        waiting.splice(waiting.indexOf(job), 1)
+        void runOn(choice.placement, job)
+      }
     }
   }
 
-  async function runOn(device: DeviceWorker, job: JobRecord): Promise<void> {
-    running.set(device, job)
-    job.start(device.device.name)
+  async function runOn(placement: Placement, job: JobRecord): Promise<void> {
+    const taken = [placement.base, ...(placement.second ? [placement.second] : [])]
+    taken.forEach((device) => running.set(device, job))
+    job.start(placement.base.device.name)
     try {
-      await run(job, device)
+      await run(job, placement)
     } catch (error) {
       logger.error({ err: error, job: job.id }, 'the job failed unexpectedly')
       job.fail(error)
     }
-    running.delete(device)
+    taken.forEach((device) => running.delete(device))
     store.retire(job)
     dispatch()
     if (running.size === 0) for (const resolve of idleWaiters.splice(0)) resolve()
@@ -95,7 +103,7 @@ export function createJobQueue({ devices, store, logger, run, limit = 64 }: JobQ
     for (const job of [...waiting]) job.cancel()
     if (running.size === 0) return
     const idle = new Promise<void>((resolve) => idleWaiters.push(resolve))
-    const timer = setTimeout(() => [...running.values()].forEach((job) => job.cancel()), graceMs)
+    const timer = setTimeout(() => jobsRunning().forEach((job) => job.cancel()), graceMs)
     await idle
     clearTimeout(timer)
   }
@@ -109,7 +117,7 @@ export function createJobQueue({ devices, store, logger, run, limit = 64 }: JobQ
     submit,
     positionOf(job) {
       const index = waiting.indexOf(job)
-      return index < 0 ? undefined : index + running.size
+      return index < 0 ? undefined : index + jobsRunning().length
     },
     drain,
   }

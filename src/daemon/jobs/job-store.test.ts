@@ -4,10 +4,11 @@ import { admit } from './admission.js'
 import { createJob, type JobRecord } from './job.js'
 import { createJobStore } from './job-store.js'
 
+const request = await admit({ prompt: 'x', seed: 1 })
 const LIMITS = { maxJobs: 2, maxBytes: 1000, maxAgeMs: 600_000 }
 
 function finishedJob(id: string, imageBytes = 10): JobRecord {
-  const job = createJob(id, admit({ prompt: 'x', seed: 1 }), 0)
+  const job = createJob(id, request, 0)
   job.start('cpu:0')
   job.addImage(Buffer.alloc(imageBytes), { width: 8, height: 8, seed: 1 })
   job.complete({ queuedMs: 0, loadMs: 0, generateMs: 0, runtimeMs: 0 })
@@ -25,7 +26,7 @@ describe('job store', () => {
 
   it('never drops a job that is not finished', () => {
     const store = createJobStore(LIMITS)
-    const running = createJob('running', admit({ prompt: 'x' }), 0)
+    const running = createJob('running', request, 0)
     store.add(running)
     for (const id of ['a', 'b', 'c']) store.retire(finishedJob(id))
     expect(store.get('running')).toBe(running)

@@ -5,7 +5,7 @@ import { JobSchema } from '../protocol/job.js'
 import { admit } from './admission.js'
 import { createJob } from './job.js'
 
-const request = admit({ prompt: 'a star', seed: 7 })
+const request = await admit({ prompt: 'a star', seed: 7 })
 const TIMINGS = { queuedMs: 1, loadMs: 2, generateMs: 3, runtimeMs: 2 }
 
 describe('job', () => {

@@ -4,6 +4,8 @@ import type { JobEvent } from '../protocol/event.js'
 import type { ImageInfo, Job, JobState, Timings } from '../protocol/job.js'
 import type { ResolvedRequest } from '../protocol/request.js'
 import { PROTOCOL_VERSION, SWIFTD_VERSION } from '../protocol/version.js'
+import type { AdmittedRequest } from './admission.js'
+import { NO_INPUTS, type JobInputs } from './job-inputs.js'
 
 /** An event without its time, which the job adds. */
 export type NewEvent = JobEvent extends infer E ? (E extends { time: number } ? Omit<E, 'time'> : never) : never
@@ -12,6 +14,8 @@ export type NewEvent = JobEvent extends infer E ? (E extends { time: number } ? 
 export interface JobRecord {
   readonly id: string
   readonly request: ResolvedRequest
+  /** Its pictures; none any more when it is finished, because they are large. */
+  readonly inputs: JobInputs
   readonly state: JobState
   readonly finishedAt?: number
   /** All events so far, from `accepted` on. */
@@ -40,13 +44,15 @@ export interface JobRecord {
 }
 
 /** A new job, queued behind `queuePosition` others. */
-export function createJob(id: string, request: ResolvedRequest, queuePosition: number): JobRecord {
+export function createJob(id: string, admitted: AdmittedRequest, queuePosition: number): JobRecord {
+  const { request } = admitted
   const controller = new AbortController()
   const listeners = new Set<(event: JobEvent) => void>()
   const events: JobEvent[] = []
   const images: Buffer[] = []
   const infos: ImageInfo[] = []
   const createdAt = Date.now()
+  let inputs = admitted.inputs
   let state: JobState = 'queued'
   let device: string | undefined
   let startedAt: number | undefined
@@ -64,6 +70,7 @@ export function createJob(id: string, request: ResolvedRequest, queuePosition: n
   function finish(next: JobState, event: NewEvent): void {
     state = next
     finishedAt = Date.now()
+    inputs = NO_INPUTS
     emit(event)
     listeners.clear()
   }
@@ -86,6 +93,7 @@ export function createJob(id: string, request: ResolvedRequest, queuePosition: n
     seed: request.seed,
     queuePosition,
   })
+  for (const message of admitted.notes) emit({ type: 'warning', message })
 
   return {
     id,
@@ -93,6 +101,9 @@ export function createJob(id: string, request: ResolvedRequest, queuePosition: n
     events,
     images,
     signal: controller.signal,
+    get inputs() {
+      return inputs
+    },
     get state() {
       return state
     },

@@ -1,17 +1,20 @@
-import { formatInfotext } from '../../engine/image/infotext.js'
 import { encodePng } from '../../engine/image/png.js'
 import { generate, type GenerateInputs } from '../../engine/pipeline/generate.js'
+import { imageSeeds, type GenerateRequest } from '../../engine/pipeline/request.js'
+import { createScheduler } from '../../engine/sampling/schedulers/index.js'
 import { openTokenizer, type ClipTokenizer } from '../../engine/text/tokenizer.js'
 import { openCheckpoint, type Checkpoint } from '../../engine/weights/checkpoint.js'
-import { sha256OfFile } from '../../engine/weights/file-hash.js'
 import type { Logger } from '../logger.js'
-import { SWIFTD_VERSION } from '../protocol/version.js'
-import type { ResolvedRequest } from '../protocol/request.js'
-import type { DeviceWorker } from '../workers/device-worker.js'
+import type { Placement } from '../placement/placement.js'
 import { createRemoteStages, type RemoteStages } from '../workers/remote-stages.js'
 import type { TensorArena } from '../workers/tensor-arena.js'
+import { planAdapters, stepOfCall, type AdapterPlan } from './adapter-plan.js'
+import { controlWindows, jobControls } from './control-plan.js'
+import { engineRequest } from './engine-request.js'
+import { imageTexts } from './image-metadata.js'
 import type { JobRecord } from './job.js'
 import { chooseScheduler } from './scheduler-choice.js'
+import { hashWeights } from './weight-hashes.js'
 
 export interface JobContext {
   readonly arena: TensorArena
@@ -21,27 +24,38 @@ export interface JobContext {
 }
 
 /**
- * Runs one job from prompt to PNG. The pipeline runs here, in the daemon; the device's worker runs the networks and, since
- * it has them all, the denoising loop between them.
+ * Runs one job from prompt to PNG. The pipeline runs here, in the daemon; the workers of the job's devices run the networks,
+ * and the base device's worker the denoising loop.
  * Whatever happens ends up in the job's events; nothing is thrown.
  */
-export async function runJob(job: JobRecord, device: DeviceWorker, context: JobContext): Promise<void> {
+export async function runJob(job: JobRecord, placement: Placement, context: JobContext): Promise<void> {
   const { arena, logger, cacheDirectory } = context
-  const { request, signal } = job
-  const log = logger.child({ job: job.id, device: device.device.name })
+  const { request } = job
+  const log = logger.child({ job: job.id, device: placement.base.device.name })
   const began = performance.now()
   let stages: RemoteStages | undefined
   try {
     const checkpoint = openCheckpoint(request.modelPath, request.modelOptions)
+    const adapters = planAdapters(request)
+    const notes = [...placement.notes, ...adapters.notes]
+    notes.forEach((message) => job.emit({ type: 'warning', message }))
+    let appliedAt: number | undefined
     stages = createRemoteStages({
-      ...{ device, arena, checkpoint, modelOptions: request.modelOptions, signal },
-      onRestart: (reason) => job.emit({ type: 'worker-restarted', device: device.device.name, step: job.step, reason }),
+      ...{ placement, arena, checkpoint, modelOptions: request.modelOptions, signal: job.signal },
+      ...(adapters.uses.length > 0 && { adapters: adapters.uses }),
+      controls: jobControls(job),
+      onRestart: (device, reason) => job.emit({ type: 'worker-restarted', device, step: job.step, reason }),
+      onNote: (message) => job.emit({ type: 'warning', message }),
+      onAdapters: ({ call }) => {
+        appliedAt = call
+        job.emit({ type: 'adapters-applied', step: call, loras: request.loras.map(({ name }) => name) })
+      },
     })
     await stages.load()
     const loadMs = performance.now() - began
     job.emit({ type: 'model-loaded', model: request.model, elapsedMs: loadMs })
 
-    await generateImages(job, checkpoint, stages, cacheDirectory)
+    await generateImages(job, { checkpoint, stages, adapters, cacheDirectory, appliedAt: () => appliedAt })
     const [{ time: created }] = job.events
     const queuedMs = (job.describe().startedAt ?? created) - created
     const timings = { queuedMs, loadMs, generateMs: performance.now() - began - loadMs, runtimeMs: stages.runtimeMs }
@@ -55,78 +69,60 @@ export async function runJob(job: JobRecord, device: DeviceWorker, context: JobC
   }
 }
 
+interface RunParts {
+  readonly checkpoint: Checkpoint
+  readonly stages: RemoteStages
+  readonly adapters: AdapterPlan
+  readonly cacheDirectory: string
+  /** The model call at which LoRAs took effect. */
+  readonly appliedAt: () => number | undefined
+}
+
 async function generateImages(
   job: JobRecord,
-  checkpoint: Checkpoint,
-  stages: RemoteStages,
-  cacheDirectory: string,
+  { checkpoint, stages, adapters, cacheDirectory, appliedAt }: RunParts,
 ): Promise<void> {
   const { request, signal } = job
   // Read beside the job: nobody should wait for the hash of a file of gigabytes before the first step.
-  const modelHash = sha256OfFile(checkpoint.unet.weightsPath, cacheDirectory)
-  modelHash.catch(() => undefined)
-  const seeds = Array.from({ length: request.numImages }, (_, index) => request.seed + index)
-  const scheduler = chooseScheduler(request.scheduler, checkpoint)
+  const hashes = hashWeights(request, checkpoint, cacheDirectory)
+  hashes.catch(() => undefined)
+  const { description, sampler, scheduleType } = chooseScheduler(request.scheduler, checkpoint)
+  const described: GenerateRequest = {
+    ...engineRequest(request, job.inputs, description),
+    ...(stages.adapters && { adapters: { prepared: stages.adapters, ...adapters.when } }),
+    ...(request.controls.length > 0 && { controls: controlWindows(request, stages.controls) }),
+  }
   const { images } = await generate({
     checkpoint,
     tokenizers: await openTokenizers(checkpoint),
     stages,
-    request: {
-      prompt: request.prompt,
-      negativePrompt: request.negativePrompt ?? null,
-      numImagesPerPrompt: request.numImages,
-      width: request.width,
-      height: request.height,
-      numInferenceSteps: request.numInferenceSteps,
-      guidanceScale: request.guidanceScale,
-      seeds: seeds.map(BigInt),
-      scheduler: scheduler.description,
-      clipSkip: request.clipSkip,
-    },
+    request: described,
     signal,
     onStep: stepReporter(job),
     onNote: (message) => job.emit({ type: 'warning', message }),
   })
+  const loraPatchStep = adapters.isOpen ? stepOfCall(appliedAt(), createScheduler(description, 1).order) : undefined
+  const facts = { sampler, scheduleType, hashes: await hashes, ...(loraPatchStep !== undefined && { loraPatchStep }) }
+  const seeds = imageSeeds(described, images.length).map(Number)
   for (const [index, image] of images.entries()) {
     const { width, height } = image
-    const parameters = infotext(request, seeds[index], scheduler, (await modelHash).slice(0, 10))
-    job.addImage(await encodePng(image, { parameters }), { width, height, seed: seeds[index] })
+    const seed = seeds[index]
+    const png = await encodePng(image, imageTexts(request, { index, seed }, facts))
+    job.addImage(png, { width, height, seed })
   }
 }
 
 /** Reports each finished step. */
 function stepReporter(job: JobRecord): GenerateInputs['onStep'] {
-  return ({ index, total, timestep, sigma, elapsedMs, runtimeMs }) => {
+  return ({ index, total, timestep, sigma, elapsedMs, runtimeMs, devices }) => {
     // Not every method has sigmas, and JSON has no NaN.
     const known = Number.isFinite(sigma) && { sigma }
-    job.emit({ type: 'step', step: index + 1, total, timestep, ...known, elapsedMs, runtimeMs })
+    const times = { elapsedMs, runtimeMs, ...(devices && { devices: [...devices] }) }
+    job.emit({ type: 'step', step: index + 1, total, timestep, ...known, ...times })
   }
 }
 
 /** One tokenizer for each text encoder. They are small files, read for each job so that a changed model is noticed. */
 function openTokenizers(checkpoint: Checkpoint): Promise<ClipTokenizer[]> {
   return Promise.all(checkpoint.textEncoders.map(({ tokenizerDirectory }) => openTokenizer(tokenizerDirectory)))
-}
-
-function infotext(
-  request: ResolvedRequest,
-  seed: number,
-  { sampler, scheduleType }: ReturnType<typeof chooseScheduler>,
-  modelHash: string,
-): string {
-  return formatInfotext({
-    prompt: request.prompt,
-    negativePrompt: request.negativePrompt ?? '',
-    steps: request.numInferenceSteps,
-    sampler,
-    scheduleType,
-    cfgScale: request.guidanceScale,
-    seed,
-    width: request.width,
-    height: request.height,
-    modelHash,
-    model: request.model,
-    ...(request.clipSkip !== undefined && { clipSkip: request.clipSkip }),
-    version: `swiftd v${SWIFTD_VERSION}`,
-  })
 }

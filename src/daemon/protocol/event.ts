@@ -15,6 +15,23 @@ import { WireErrorSchema } from './wire-error.js'
 /** Milliseconds since the epoch. */
 const time = z.number()
 
+/** What a device did in a step. Times are milliseconds. */
+export const DeviceStepSchema = z.object({
+  device: z.string(),
+  /** base: the UNet, or its first part. second: another part of the batch. controlnet: a ControlNet. */
+  role: z.enum(['base', 'second', 'controlnet']),
+  encoderMs: z.number().optional(),
+  decoderMs: z.number().optional(),
+  controlNetMs: z.number().optional(),
+  /** Waiting for ControlNets when the encoder was done. */
+  waitMs: z.number().optional(),
+  /** What asking another process took besides its computing. */
+  messageMs: z.number().optional(),
+  /** Bytes that it handed over in shared memory. */
+  sharedBytes: z.number().optional(),
+})
+export type DeviceStep = z.infer<typeof DeviceStepSchema>
+
 export const JobEventSchema = z.discriminatedUnion('type', [
   z.object({
     type: z.literal('accepted'),
@@ -42,6 +59,16 @@ export const JobEventSchema = z.discriminatedUnion('type', [
     elapsedMs: z.number(),
     /** Of `elapsedMs`: inside the runtime's own runs. */
     runtimeMs: z.number(),
+    /** What each device did in this step. */
+    devices: z.array(DeviceStepSchema).optional(),
+  }),
+  z.object({
+    type: z.literal('adapters-applied'),
+    time,
+    /** The model call from which on LoRAs are in effect, from 0. */
+    step: z.number(),
+    /** Their names. */
+    loras: z.array(z.string()),
   }),
   z.object({
     type: z.literal('worker-restarted'),

@@ -22,6 +22,24 @@ export const DeviceStatusSchema = z.object({
 })
 export type DeviceStatus = z.infer<typeof DeviceStatusSchema>
 
+/** Something that a worker keeps in memory, so that the next job need not load it. */
+export const ResidentSchema = z.object({
+  name: z.string(),
+  /** model: a checkpoint. lora: an adapter, with its overlay of the weights that it changes. */
+  kind: z.enum(['model', 'controlnet', 'lora']),
+  /** Whose worker has it. */
+  device: z.string(),
+  /** Of its weights. */
+  bytes: z.number(),
+  /** Jobs that used it since it was loaded. */
+  uses: z.number(),
+  /** It stays, however little it is used. */
+  pinned: z.boolean().optional(),
+  /** Milliseconds since its last use. */
+  lastUsedMs: z.number(),
+})
+export type Resident = z.infer<typeof ResidentSchema>
+
 /** ready: takes jobs. draining: finishes or cancels what runs and takes no more. */
 export const DaemonStateSchema = z.enum(['ready', 'draining'])
 export type DaemonState = z.infer<typeof DaemonStateSchema>
@@ -44,6 +62,8 @@ export const DaemonStatusSchema = z.object({
   }),
   /** The shared memory of daemon and workers, in bytes. */
   arena: z.object({ used: z.number(), size: z.number() }),
+  /** What the workers keep in memory. */
+  residents: z.array(ResidentSchema).optional(),
 })
 export type DaemonStatus = z.infer<typeof DaemonStatusSchema>
 

@@ -55,7 +55,10 @@ beforeEach(async () => {
         resolve()
       })
     })
-  const queue = createJobQueue({ devices: [DEVICE], store, logger, run, limit: 1 })
+  const queue = createJobQueue({
+    ...{ devices: [DEVICE], store, logger, run, limit: 1 },
+    place: (_job, { free: [base] }) => ({ kind: 'start', placement: { base, controlNets: [], notes: [] } }),
+  })
   const shutdown = (graceMs: number) => {
     shutdowns.push(graceMs)
     return { pid: 1, running: 0, queued: 0 }
@@ -186,8 +189,19 @@ describe('daemon API', () => {
     const headers = { 'content-type': 'application/json' }
     const broken = await app.inject({ method: 'POST', url: '/v1/jobs', headers, payload: '{"prompt"' })
     expect([broken.statusCode, broken.json<{ error: { code: string } }>().error.code]).toEqual([400, 'INVALID_REQUEST'])
-    const huge = await app.inject({ method: 'POST', url: '/v1/jobs', headers, payload: `"${'x'.repeat(2 ** 21)}"` })
+    const huge = await app.inject({ method: 'POST', url: '/v1/shutdown', headers, payload: `"${'x'.repeat(2 ** 21)}"` })
     expect(huge.json<{ error: { code: string } }>().error.code).toBe('INVALID_REQUEST')
+    const pictures = await app.inject({
+      ...{
+        method: 'POST',
+        url: '/v1/jobs',
+        headers: { ...headers, 'content-length': String(2 ** 26 + 1) },
+        payload: '"',
+      },
+    })
+    expect(pictures.json<{ error: { message: string } }>().error.message).toBe(
+      'The request has more than 64 MiB, pictures included; scale the pictures down or give them as JPEG or WebP.',
+    )
     const nowhere = await app.inject({ url: '/v2/jobs' })
     expect([nowhere.statusCode, nowhere.json<{ error: { message: string } }>().error.message]).toEqual([
       ...[404, 'There is no GET /v2/jobs.'],

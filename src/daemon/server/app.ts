@@ -6,6 +6,7 @@ import type { Logger } from '../logger.js'
 import { PROTOCOL_HEADER, PROTOCOL_VERSION, SWIFTD_VERSION } from '../protocol/version.js'
 import { handleError, handleNotFound } from './error-handler.js'
 import { jobRoutes } from './routes/jobs.js'
+import { recipeRoutes } from './routes/recipes.js'
 import { statusRoutes, type DaemonControl } from './routes/status.js'
 
 export interface AppParts {
@@ -29,9 +30,10 @@ export function createApp({ queue, store, control, logger }: AppParts): FastifyI
     const spoken = request.headers[PROTOCOL_HEADER]
     if (spoken === undefined || spoken === String(PROTOCOL_VERSION) || VERSION_FREE.includes(request.url)) return done()
     const versions = `this client speaks protocol ${String(spoken)}, the daemon (swiftd ${SWIFTD_VERSION}) protocol ${PROTOCOL_VERSION}`
-    done(new SwiftdError('DAEMON_VERSION', `Versions differ: ${versions}; run "swiftd daemon stop" and try again.`))
+    done(new SwiftdError('DAEMON_VERSION', `Versions differ: ${versions}; run "swiftd daemon restart" and try again.`))
   })
   statusRoutes(app, control)
   jobRoutes(app, { queue, store })
+  recipeRoutes(app)
   return app
 }

@@ -2,6 +2,7 @@ import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { ZodError } from 'zod'
 import { isSwiftdError } from '../../engine/errors.js'
 import { ERRORS, toWireError, type WireError } from '../protocol/error.js'
+import { tooLarge } from '../protocol/request-rules.js'
 
 /** Answers with the error's own status and `{error: {code, message}}`. Faults of swiftd itself are logged. */
 export function handleError(error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
@@ -21,6 +22,7 @@ function describe(error: FastifyError | ZodError): WireError {
     const [issue] = error.issues
     return { code: 'INVALID_REQUEST', message: `The request is not valid: ${issue.path.join('.')} ${issue.message}.` }
   }
+  if (error.code === 'FST_ERR_CTP_BODY_TOO_LARGE') return toWireError(tooLarge())
   // What fastify itself refuses: a body that is no JSON, or is too large.
   const refused = error.statusCode !== undefined && error.statusCode >= 400 && error.statusCode < 500
   return refused ? { code: 'INVALID_REQUEST', message: `${error.message}.` } : toWireError(error)

@@ -1,11 +1,19 @@
+import { once } from 'node:events'
 import { chmodSync, rmSync } from 'node:fs'
 import type { FastifyInstance } from 'fastify'
 
 /**
  * Opens the app on a unix socket that only its owner may use. The caller holds the daemon's lock: a socket that is there
  * was left by a daemon that died.
+ * @param inherited the descriptor of a socket that a service manager opened at `path` and owns: it is used as it is, and stays
  */
-export async function listenOnSocket(app: FastifyInstance, path: string): Promise<void> {
+export async function listenOnSocket(app: FastifyInstance, path: string, inherited?: number): Promise<void> {
+  if (inherited !== undefined) {
+    // Not by fastify's listen, which wants to know the address: a descriptor's socket has none.
+    await app.ready()
+    app.server.listen({ fd: inherited })
+    return void (await once(app.server, 'listening'))
+  }
   rmSync(path, { force: true })
   const previous = process.umask(0o177)
   try {

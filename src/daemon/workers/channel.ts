@@ -1,4 +1,5 @@
 import { SwiftdError } from '../../engine/errors.js'
+import { PeerLost } from './passes/peer-lost.js'
 import {
   RESULTS,
   type Answer,
@@ -93,13 +94,18 @@ export function createChannel({ send, onDeadline }: ChannelTransport): Channel {
       const waiting = pending.get(message.id)
       if (message.type === 'progress') message.steps.forEach((step) => waiting?.progress(step))
       else if (message.type === 'result') waiting?.resolve(message.result)
-      else waiting?.reject(new SwiftdError(message.error.code, message.error.message))
+      else waiting?.reject(readError(message))
     },
     close(reason) {
       closedBecause ??= reason
       for (const waiting of pending.values()) waiting.reject(lost(reason))
     },
   }
+}
+
+/** A worker's error. Where it lost another worker, that one's device is known. */
+function readError({ error, lostDevice }: Extract<Answer, { type: 'error' }>): SwiftdError {
+  return lostDevice === undefined ? new SwiftdError(error.code, error.message) : new PeerLost(lostDevice, error.message)
 }
 
 function lost(reason: string): SwiftdError {

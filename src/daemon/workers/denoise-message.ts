@@ -1,20 +1,31 @@
-import type { DenoisePlan } from '../../engine/pipeline/denoise.js'
+import type { AdapterWindow, ControlWindow, DenoisePlan } from '../../engine/pipeline/denoise.js'
 import { borrowTensor } from '../../engine/pipeline/local-tensor.js'
-import type { Conditioning, Tensor } from '../../engine/pipeline/stages.js'
+import type { Conditioning, PreparedAdapters, PreparedControl, Tensor } from '../../engine/pipeline/stages.js'
 import type { DenoisePlanMessage, Parameters } from './messages.js'
+import type { ConditioningHandles, ModelReference } from './passes/messages.js'
 import type { ArenaTensor, ArenaView } from './tensor-arena.js'
 import type { TensorHandle } from './tensor-handle.js'
 
 /** How the engine's DenoisePlan crosses to a worker and back: its tensors lie in the arena, the message has their handles. */
 
+/** The LoRAs of a job, as the daemon names them. */
+export interface RemoteAdapters extends PreparedAdapters {
+  readonly uses: Parameters<'prepareAdapters'>['adapters']
+}
+
+/** A ControlNet of a job with its picture in the arena, as the daemon names it. */
+export interface RemoteControl extends PreparedControl {
+  readonly path: string
+  readonly base: ModelReference
+  readonly picture: TensorHandle
+  readonly pictureKey: string
+}
+
 /** Writes a plan as a message. `share` copies values into a tensor of the arena. */
 export function writePlan(
-  { conditionings, conditioningAt, start, noise, scheduler, adapters, controls, ...plan }: DenoisePlan,
+  { conditionings, conditioningAt, start, noise, scheduler, adapters, controls = [], ...plan }: DenoisePlan,
   share: (values: Float32Array, dims: readonly number[]) => TensorHandle,
 ): DenoisePlanMessage {
-  // Neither has a form on the wire; leaving one out would draw another picture without a word.
-  if (adapters || controls?.length)
-    throw new TypeError('A plan with adapters or ControlNets cannot be sent to a worker.')
   const [count, , height, width] = plan.dims
   const latents = (values: Float32Array): TensorHandle => share(values, plan.dims)
   const { extraChannels, known } = start
@@ -22,6 +33,8 @@ export function writePlan(
   return {
     ...plan,
     dims: [...plan.dims],
+    ...(adapters && { adapters: writeAdapters(adapters) }),
+    controls: controls.map(writeControl),
     ...(conditioningAt && { conditioningAt: [...conditioningAt] }),
     drawn: [...plan.drawn],
     scheduler: { class: scheduler.class, config: { ...scheduler.config } },
@@ -42,14 +55,33 @@ export function writePlan(
   }
 }
 
-/** Reads a plan whose tensors lie in the arena; nothing is copied. */
-export function readPlan({ conditionings, start, noise, ...plan }: DenoisePlanMessage, arena: ArenaView): DenoisePlan {
+function writeAdapters({ prepared, ...when }: AdapterWindow): DenoisePlanMessage['adapters'] {
+  return { uses: (prepared as RemoteAdapters).uses, ...when }
+}
+
+function writeControl({ control, residualWeights, ...settings }: ControlWindow): DenoisePlanMessage['controls'][number] {
+  const { path, base, picture, pictureKey } = control as RemoteControl
+  return { path, base, picture, pictureKey, ...settings, ...(residualWeights && { residualWeights: [...residualWeights] }) }
+}
+
+/**
+ * Reads a plan whose tensors lie in the arena; nothing is copied. Its ControlNets are named by their numbers: how strongly they
+ * count is the passes' business.
+ */
+export function readPlan(
+  { conditionings, start, noise, adapters, controls, ...plan }: DenoisePlanMessage,
+  arena: ArenaView,
+): DenoisePlan {
   const tensor = (handle: TensorHandle): Tensor =>
     borrowTensor({ type: 'float32', dims: handle.dims, address: arena.addressOf(handle) })
   const values = (handle: TensorHandle): Float32Array => tensor(handle).data
   const { extraChannels, known } = start
   return {
     ...plan,
+    ...(adapters && { adapters: readAdapters(adapters) }),
+    controls: controls.map(({ scale, guessMode, start: from, end }, index) => ({
+      ...{ control: { key: String(index) }, scale, guessMode, start: from, end },
+    })),
     noise: { ...noise, seeds: noise.seeds.map(BigInt) },
     conditionings: conditionings.map(({ encoderHiddenStates, textEmbeds, timeIds }) => ({
       encoderHiddenStates: tensor(encoderHiddenStates),
@@ -65,6 +97,10 @@ export function readPlan({ conditionings, start, noise, ...plan }: DenoisePlanMe
       }),
     },
   }
+}
+
+function readAdapters({ uses, ...when }: NonNullable<DenoisePlanMessage['adapters']>): AdapterWindow {
+  return { prepared: { key: JSON.stringify(uses) }, ...when }
 }
 
 /** Views of the rows of a tensor's first axis. */
@@ -84,7 +120,7 @@ export function conditioningHandles({
   encoderHiddenStates,
   textEmbeds,
   timeIds,
-}: Conditioning): Parameters<'predictNoise'>['conditioning'] {
+}: Conditioning): ConditioningHandles {
   return {
     encoderHiddenStates: handleOf(encoderHiddenStates),
     ...(textEmbeds && { textEmbeds: handleOf(textEmbeds) }),

@@ -1,6 +1,14 @@
 import { z } from 'zod'
-import { ModelOptionsSchema } from '../protocol/request.js'
 import { WireErrorSchema } from '../protocol/wire-error.js'
+import {
+  AdaptersSchema,
+  ConditioningSchema,
+  ControlReferenceSchema,
+  ControlStrengthSchema,
+  DeviceTimingSchema,
+  ModelReferenceSchema,
+  PartSchema,
+} from './passes/messages.js'
 import { TensorHandleSchema } from './tensor-handle.js'
 
 /**
@@ -10,22 +18,16 @@ import { TensorHandleSchema } from './tensor-handle.js'
  * - Each request has an id and is answered exactly once, also when it was cancelled: until then the worker may write to
  *   the tensors of the request, so the daemon must not release them.
  * - `cancel` names a request; it has no answer of its own. Cancelling what is already answered does nothing.
- * - Tensors stay in the arena; messages carry handles. A worker keeps nothing of a job between requests.
+ * - Tensors stay in the arena; messages carry handles. A worker keeps nothing of a job between requests but what can be
+ *   made again: overlays of LoRAs, ControlNets.
  */
-export const WORKER_PROTOCOL_VERSION = 1
+export const WORKER_PROTOCOL_VERSION = 2
 
 /** The descriptor by which a worker inherits the arena, next after its output; its IPC channel takes the one after. */
 export const ARENA_FD = 3
 
-/** Which checkpoint, and how it is opened. */
-const model = z.object({ path: z.string().min(1), options: ModelOptionsSchema.optional() })
+const model = ModelReferenceSchema
 const dims = z.array(z.int().min(1))
-
-const ConditioningSchema = z.object({
-  encoderHiddenStates: TensorHandleSchema,
-  textEmbeds: TensorHandleSchema.optional(),
-  timeIds: TensorHandleSchema.optional(),
-})
 
 /** The engine's NoiseDescription; seeds are decimal, since JSON's numbers do not hold 64 bits. */
 const NoiseDescriptionSchema = z.object({
@@ -51,6 +53,12 @@ const DenoisePlanSchema = z.object({
   dims: z.tuple([z.int(), z.int(), z.int(), z.int()]),
   guidanceScale: z.number(),
   guidanceRescale: z.number(),
+  adapters: z
+    .object({ uses: AdaptersSchema, fromCall: z.int().min(0).optional(), boundCall: z.int().min(0).optional() })
+    .optional(),
+  controls: z.array(
+    z.object({ ...ControlReferenceSchema.shape, ...ControlStrengthSchema.shape, start: z.number(), end: z.number() }),
+  ),
   noise: NoiseDescriptionSchema,
   drawn: z.array(z.object({ perImage: z.int(), shared: z.boolean() })),
 })
@@ -66,20 +74,46 @@ export const PARAMETERS = {
     model,
     tokens: z.array(z.array(z.int().min(0))).min(1),
     clipSkip: z.int().min(0).optional(),
+    /** What is in effect on the text encoders. */
+    adapters: AdaptersSchema.optional(),
     hiddenStates: TensorHandleSchema,
     pooled: TensorHandleSchema.optional(),
   }),
-  predictNoise: z.object({
+  /** Makes a ControlNet resident and embeds a picture, if one is given. */
+  prepareControlNet: z.object({
+    path: z.string().min(1),
+    base: ModelReferenceSchema,
+    picture: ControlReferenceSchema.pick({ picture: true, pictureKey: true }).optional(),
+    /** Keep it whatever the budget says, or no longer. */
+    pinned: z.boolean().optional(),
+  }),
+  /** Opens LoRAs for a model and begins to compute their overlays. */
+  prepareAdapters: z.object({
     model,
-    sample: TensorHandleSchema,
-    timestep: z.number(),
-    conditioning: ConditioningSchema,
-    out: TensorHandleSchema,
+    adapters: AdaptersSchema,
+    /** Answer when the UNet's overlay is there, too. */
+    whole: z.boolean(),
+  }),
+  /** Releases what is over the budgets, after the work of processes that are gone has stopped. */
+  settle: z.object({}),
+  /** Tells what is resident. */
+  residents: z.object({}),
+  /** Times one pass of a model, and of ControlNets, with made-up inputs. */
+  measure: z.object({
+    model,
+    /** (B, C, h, w) */
+    latents: z.tuple([z.int().min(1), z.int().min(1), z.int().min(1), z.int().min(1)]),
+    controlNet: z.string().optional(),
   }),
   /** Runs the whole denoising loop; tells its progress after every step. */
   denoise: z.object({
     model,
     plan: DenoisePlanSchema,
+    /** Who computes which rows of the batch. */
+    parts: z.array(PartSchema).min(1),
+    /** (B, C, h, w) each: the UNet's input and output. */
+    sample: TensorHandleSchema,
+    prediction: TensorHandleSchema,
     /** (calls, N, C, h, w): receives the guided prediction of every call; the first `finished` are there already. */
     predictions: TensorHandleSchema,
     finished: z.int().min(0),
@@ -95,6 +129,20 @@ const RunResult = z.object({
   runtimeMs: z.number(),
 })
 
+/** Something that takes memory on a device. */
+export const ResidentSchema = z.object({
+  kind: z.enum(['model', 'controlnet', 'lora']),
+  path: z.string(),
+  /** lora: the model that the overlay is for. */
+  model: z.string().optional(),
+  byteLength: z.number(),
+  /** How many use it at this moment. */
+  uses: z.number(),
+  pinned: z.boolean(),
+  lastUsed: z.number(),
+})
+export type Resident = z.infer<typeof ResidentSchema>
+
 /** The result of each request. */
 export const RESULTS = {
   load: z.object({
@@ -103,7 +151,28 @@ export const RESULTS = {
   }),
   unload: z.object({}),
   encodePrompt: RunResult,
-  predictNoise: RunResult,
+  prepareControlNet: z.object({
+    /** Whether it was resident before. */
+    cached: z.boolean(),
+    byteLength: z.number(),
+    elapsedMs: z.number(),
+  }),
+  prepareAdapters: z.object({
+    cached: z.boolean(),
+    /** Layers that name nothing in the model, by file. */
+    unmatched: z.array(z.object({ path: z.string(), layers: z.array(z.string()) })),
+    /** Of the overlays that are computed. */
+    byteLength: z.number(),
+    runtimeMs: z.number(),
+    elapsedMs: z.number(),
+  }),
+  settle: z.object({}),
+  residents: z.object({ residents: z.array(ResidentSchema) }),
+  measure: z.object({
+    encoderMs: z.number(),
+    decoderMs: z.number(),
+    controlNetMs: z.number().optional(),
+  }),
   /** The progress messages tell the times. */
   denoise: z.object({}),
   decodeLatents: RunResult,
@@ -119,10 +188,12 @@ export const DenoiseProgressSchema = z.object({
   sigma: z.number().nullable(),
   elapsedMs: z.number(),
   runtimeMs: z.number(),
+  /** Whether the adapters were in effect. */
+  adapted: z.boolean(),
+  devices: z.array(DeviceTimingSchema).optional(),
 })
 export type DenoiseProgress = z.infer<typeof DenoiseProgressSchema>
 
-export type ModelReference = z.infer<typeof model>
 export type Method = keyof typeof PARAMETERS
 export type Parameters<M extends Method> = z.infer<(typeof PARAMETERS)[M]>
 export type Result<M extends Method> = z.infer<(typeof RESULTS)[M]>
@@ -146,7 +217,11 @@ export const FromWorkerSchema = z.discriminatedUnion('type', [
   /** Steps on the way to the answer of a `denoise` request, in order; quick ones come several at a time. */
   z.object({ type: z.literal('progress'), id, steps: z.array(DenoiseProgressSchema).min(1) }),
   z.object({ type: z.literal('result'), id, result: z.unknown() }),
-  z.object({ type: z.literal('error'), id, error: WireErrorSchema }),
+  z.object({
+    ...{ type: z.literal('error'), id, error: WireErrorSchema },
+    /** The device of another worker that was lost or did not answer in time. */
+    lostDevice: z.string().optional(),
+  }),
 ])
 export type FromWorker = z.infer<typeof FromWorkerSchema>
 /** What answers a request, or leads to its answer. */

@@ -1,123 +1,92 @@
-import { isSwiftdError, SwiftdError } from '../../engine/errors.js'
-import type { Stages, Timing } from '../../engine/pipeline/stages.js'
-import { createScheduler } from '../../engine/sampling/schedulers/index.js'
+import { fromRgbImages, type RgbImage } from '../../engine/image/pixels.js'
+import type { Stages } from '../../engine/pipeline/stages.js'
 import type { Checkpoint, CheckpointOptions } from '../../engine/weights/checkpoint.js'
-import { createDeferred } from '../deferred.js'
-import type { DeviceWorker } from './device-worker.js'
-import { conditioningHandles, handleOf, rowsOfValues, writePlan } from './denoise-message.js'
-import type { DenoiseProgress, Method, Parameters, Result } from './messages.js'
+import type { Placement } from '../placement/placement.js'
+import { createCrewMember, isWorkerLost, type CrewMember } from './crew.js'
+import { handleOf, type RemoteAdapters, type RemoteControl } from './denoise-message.js'
+import type { Method, Parameters, Result } from './messages.js'
+import { createRecovery } from './recovery.js'
+import { createRemoteDenoise, type AdaptersApplied } from './remote-denoise.js'
 import type { ArenaTensor, TensorArena } from './tensor-arena.js'
 import type { WorkerProcess } from './worker-process.js'
 
-export interface RemoteStagesOptions {
-  readonly device: DeviceWorker
-  readonly arena: TensorArena
-  readonly checkpoint: Pick<Checkpoint, 'path' | 'vaeScale' | 'vae'>
-  /** How the worker opens it. */
-  readonly modelOptions?: CheckpointOptions
-  /** Cancels what runs. */
-  readonly signal: AbortSignal
-  /** Called when the worker died and the request will be sent to the next one. */
-  readonly onRestart: (reason: string) => void
+/** A ControlNet of a job. */
+export interface JobControl {
+  /** Its folder or file. */
+  readonly path: string
+  /** What it follows, of the job's size. */
+  readonly picture: RgbImage
+  /** Tells the picture's content from others. */
+  readonly pictureKey: string
 }
 
-/** The stages of one job on one device. */
+export interface RemoteStagesOptions {
+  readonly placement: Placement
+  readonly arena: TensorArena
+  readonly checkpoint: Checkpoint
+  /** How the workers open it. */
+  readonly modelOptions?: CheckpointOptions
+  readonly adapters?: Parameters<'prepareAdapters'>['adapters']
+  readonly controls?: readonly JobControl[]
+  /** Cancels what runs. */
+  readonly signal: AbortSignal
+  /** Told when a worker died whose work its replacement goes on with. */
+  readonly onRestart: (device: string, reason: string) => void
+  /** Told when the job goes on in another way than it was asked for. */
+  readonly onNote: (sentence: string) => void
+  /** Told when LoRAs are ready, and when they take effect. */
+  readonly onAdapters?: (applied: AdaptersApplied) => void
+}
+
+/** The stages of one job on its devices. */
 export interface RemoteStages extends Stages {
-  /** Time inside the runtime's own runs so far, in milliseconds. */
+  /** Time inside the runtime's own runs so far on the base device, in milliseconds. */
   readonly runtimeMs: number
-  /** Makes the checkpoint resident. The other verbs do it themselves; this one tells how long it took. */
+  /** What the request of the engine names the job's LoRAs and ControlNets by. */
+  readonly adapters?: RemoteAdapters
+  readonly controls: readonly RemoteControl[]
+  /**
+   * Makes the checkpoint resident. The other verbs do it themselves; this one tells how long it took. LoRAs, ControlNets and
+   * the second device begin to load beside it.
+   */
   load(): Promise<void>
   /** Waits until no worker uses a tensor of the job any more and releases what is left of them. */
   close(): Promise<void>
 }
-
-/** A job goes on after this many deaths of its worker; one that dies more often dies of the job. */
-const MAX_RESTARTS = 3
 
 /** Longest plausible times, on slow machines too; a worker that takes longer hangs and is replaced. */
 const DEADLINES_MS: Readonly<Record<Method, number>> = {
   load: 15 * 60_000,
   unload: 60_000,
   encodePrompt: 10 * 60_000,
-  predictNoise: 30 * 60_000,
+  prepareControlNet: 15 * 60_000,
+  prepareAdapters: 15 * 60_000,
+  settle: 30 * 60_000,
+  residents: 60_000,
+  measure: 30 * 60_000,
   // From step to step.
   denoise: 30 * 60_000,
   decodeLatents: 30 * 60_000,
   encodeImage: 30 * 60_000,
 }
 
+/** How long a worker may take for a request, in milliseconds. */
+export function deadlineOf(method: Method): number {
+  return DEADLINES_MS[method]
+}
+
 /**
- * Stages that call a device's worker; tensors lie in the arena and belong to the daemon, so a worker's death loses
- * nothing but the request in flight. That one is sent again to the replacement: whoever uses the stages does not notice.
+ * Stages that call the workers of a job's devices; tensors lie in the arena and belong to the daemon, so a worker's death
+ * loses nothing but the request in flight. That one is sent again to the replacement: whoever uses the stages does not notice.
  */
-export function createRemoteStages({
-  device,
-  arena,
-  checkpoint,
-  modelOptions,
-  signal,
-  onRestart,
-}: RemoteStagesOptions): RemoteStages {
-  const model = { path: checkpoint.path, options: modelOptions }
+export function createRemoteStages(options: RemoteStagesOptions): RemoteStages {
+  const { placement, arena, checkpoint, modelOptions, adapters: uses, controls = [], signal } = options
+  const model = { path: checkpoint.path, ...(modelOptions && { options: modelOptions }) }
   const tensors = new Set<ArenaTensor>()
   const inFlight = new Set<Promise<unknown>>()
-  let loadedBy: WorkerProcess | undefined
+  const recovery = createRecovery(options)
   let promptDims: Result<'load'>['promptDims'] | undefined
-  let restarts = 0
   let runtimeMs = 0
-
-  async function load(worker: WorkerProcess): Promise<void> {
-    if (loadedBy === worker) return
-    const result = await worker.request('load', { model }, { signal, deadlineMs: DEADLINES_MS.load })
-    promptDims = result.promptDims
-    loadedBy = worker
-  }
-
-  /** Runs a task with the device's worker, and again with the next one if the worker dies meanwhile. */
-  async function withWorker<T>(task: (worker: WorkerProcess) => Promise<T>): Promise<T> {
-    for (;;) {
-      const worker = await unlessAborted(device.ready(), signal)
-      try {
-        await load(worker)
-        return await task(worker)
-      } catch (error) {
-        if (!isSwiftdError(error) || error.code !== 'WORKER_LOST' || signal.aborted) throw error
-        if (++restarts > MAX_RESTARTS) throw gaveUp(error)
-        onRestart(error.message)
-      }
-    }
-  }
-
-  function gaveUp(error: SwiftdError): SwiftdError {
-    const name = device.device.name
-    const sentence = `The worker of ${name} died ${restarts} times during this job, the job was given up: ${error.message}`
-    return new SwiftdError('WORKER_LOST', sentence, { cause: error })
-  }
-
-  /** One request; `close` waits for it, because until its answer the worker may write to its tensors. */
-  async function ask<M extends Exclude<Method, 'load' | 'unload'>>(
-    method: M,
-    parameters: () => Parameters<M>,
-    onProgress?: (progress: DenoiseProgress) => void,
-  ): Promise<Result<M>> {
-    const options = { signal, deadlineMs: DEADLINES_MS[method], ...(onProgress && { onProgress }) }
-    const call = withWorker((worker) => worker.request(method, parameters(), options))
-    inFlight.add(call)
-    try {
-      return await call
-    } finally {
-      inFlight.delete(call)
-    }
-  }
-
-  async function run<M extends Exclude<Method, 'load' | 'unload' | 'denoise'>>(
-    method: M,
-    parameters: Parameters<M>,
-  ): Promise<Timing> {
-    const timing: Timing = await ask(method, () => parameters)
-    runtimeMs += timing.runtimeMs
-    return timing
-  }
 
   function allocate(dims: readonly number[]): ArenaTensor {
     const tensor = arena.allocate(dims)
@@ -132,52 +101,95 @@ export function createRemoteStages({
     return tracked
   }
 
+  async function prepareModel(worker: WorkerProcess): Promise<void> {
+    const result = await worker.request('load', { model }, { signal, deadlineMs: DEADLINES_MS.load })
+    promptDims = result.promptDims
+    if (!uses) return
+    const request = { model, adapters: uses, whole: false }
+    await worker.request('prepareAdapters', request, { signal, deadlineMs: DEADLINES_MS.prepareAdapters })
+  }
+
+  const remoteControls = controls.map(({ path, picture, pictureKey }, index): RemoteControl => {
+    const { data, dims } = fromRgbImages([picture], 'unit')
+    const shared = allocate(dims)
+    shared.data.set(data)
+    return { key: String(index), path, base: model, picture: shared.handle, pictureKey }
+  })
+  const base = createCrewMember(placement.base, prepareModel, signal)
+  const second = placement.second && createCrewMember(placement.second, prepareModel, signal)
+  const controlMember = (index: number, device = placement.controlNets[index] ?? placement.base): CrewMember => {
+    const { path, picture, pictureKey } = remoteControls[index]
+    const request = { path, base: model, picture: { picture, pictureKey } }
+    const prepare = async (worker: WorkerProcess): Promise<void> => {
+      await worker.request('prepareControlNet', request, { signal, deadlineMs: DEADLINES_MS.prepareControlNet })
+    }
+    return createCrewMember(device, prepare, signal)
+  }
+  const controlNets = remoteControls.map((_, index) => controlMember(index))
+
+  /** `close` waits for it, because until a request is answered the worker may write to the job's tensors. */
+  async function tracked<T>(call: Promise<T>): Promise<T> {
+    inFlight.add(call)
+    try {
+      return await call
+    } finally {
+      inFlight.delete(call)
+    }
+  }
+
+  /** Runs a task with the base device's worker, and again with the next one if the worker dies meanwhile. */
+  async function withBase<T>(task: (worker: WorkerProcess) => Promise<T>): Promise<T> {
+    for (;;) {
+      try {
+        return await task(await base.ready())
+      } catch (error) {
+        if (!isWorkerLost(error) || signal.aborted) throw error
+        recovery.baseLost(error)
+      }
+    }
+  }
+
+  async function run<M extends 'encodePrompt' | 'decodeLatents' | 'encodeImage'>(
+    method: M,
+    parameters: Parameters<M>,
+  ): Promise<void> {
+    const ask = { signal, deadlineMs: DEADLINES_MS[method] }
+    const timing = await tracked(withBase((worker) => worker.request(method, parameters, ask)))
+    runtimeMs += timing.runtimeMs
+  }
+
+  const adapters = uses && { key: JSON.stringify(uses), uses }
   return {
     get runtimeMs() {
       return runtimeMs
     },
-    load: () => withWorker(() => Promise.resolve()),
+    ...(adapters && { adapters }),
+    controls: remoteControls,
+    async load() {
+      // Whatever fails of these fails again where it is waited for.
+      for (const member of [...controlNets, ...(second ? [second] : [])]) void tracked(member.ready()).catch(() => undefined)
+      await withBase(() => Promise.resolve())
+    },
     allocate,
-    async encodePrompt(tokens, clipSkip) {
-      if (!promptDims) await withWorker(() => Promise.resolve())
+    async encodePrompt(tokens, clipSkip, adapted) {
+      if (!promptDims) await withBase(() => Promise.resolve())
       if (!promptDims) throw new Error('The worker loaded a checkpoint without telling its dims.')
       const hiddenStates = allocate(promptDims.hiddenStates)
       const pooled = promptDims.pooled && allocate(promptDims.pooled)
-      const handles = { hiddenStates: hiddenStates.handle, pooled: pooled?.handle }
-      await run('encodePrompt', { model, tokens: tokens.map((ids) => [...ids]), clipSkip, ...handles })
+      const out = { hiddenStates: hiddenStates.handle, ...(pooled && { pooled: pooled.handle }) }
+      const withAdapters = adapted && { adapters: (adapted as RemoteAdapters).uses }
+      await run('encodePrompt', { model, tokens: tokens.map((ids) => [...ids]), clipSkip, ...withAdapters, ...out })
       return { hiddenStates, ...(pooled && { pooled }) }
     },
-    predictNoise: (sample, timestep, conditioning, out) =>
-      run('predictNoise', {
-        model,
-        sample: handleOf(sample),
-        timestep,
-        conditioning: conditioningHandles(conditioning),
-        out: handleOf(out),
-      }),
-    async denoise(plan, { onStep }) {
-      const calls = createScheduler(plan.scheduler, plan.numInferenceSteps).timesteps.length - plan.start.index
-      const message = writePlan(plan, (values, dims) => {
-        const shared = allocate(dims)
-        shared.data.set(values)
-        return shared.handle
-      })
-      const predictions = allocate([calls, ...plan.dims])
-      const latents = allocate([calls, ...plan.dims])
-      const [predictionAt, latentsAt] = [predictions, latents].map(({ data }) => rowsOfValues(data, calls))
-      let finished = 0
-      await ask(
-        'denoise',
-        () => ({ model, plan: message, predictions: predictions.handle, finished, latents: latents.handle }),
-        ({ index, sigma, ...step }) => {
-          finished = index + 1
-          runtimeMs += step.runtimeMs
-          const tensors = { latents: latentsAt(index), modelOutput: predictionAt(index) }
-          void onStep?.({ index, sigma: sigma ?? NaN, ...step, ...tensors })
-        },
-      )
-      return latentsAt(calls - 1).slice()
-    },
+    denoise: (plan, denoiseOptions) =>
+      tracked(
+        createRemoteDenoise({
+          ...{ model, checkpoint, base, second, controlNets, recovery, allocate, signal, deadlineMs: DEADLINES_MS.denoise },
+          coLocate: (index) => controlMember(index, placement.base),
+          ...(options.onAdapters && { onAdapters: options.onAdapters }),
+          onRuntime: (elapsed) => (runtimeMs += elapsed),
+        })(plan, denoiseOptions),
+      ),
     async decodeLatents(latents) {
       const [count, , height, width] = latents.dims
       const out = allocate([count, 3, height * checkpoint.vaeScale, width * checkpoint.vaeScale])
@@ -193,20 +205,16 @@ export function createRemoteStages({
     },
     async close() {
       await Promise.allSettled(inFlight)
+      await settle([base, ...controlNets, ...(second ? [second] : [])])
       for (const tensor of [...tensors]) tensor.release()
     },
   }
 }
 
-/** The promise, or CANCELLED as soon as the job is. */
-async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  const aborted = createDeferred<never>()
-  const abort = (): void => aborted.reject(new SwiftdError('CANCELLED', 'The job was cancelled.'))
-  if (signal.aborted) abort()
-  signal.addEventListener('abort', abort, { once: true })
-  try {
-    return await Promise.race([promise, aborted.promise])
-  } finally {
-    signal.removeEventListener('abort', abort)
-  }
+/** Waits until the workers have stopped all work whose asker is gone; a worker that is gone itself has. */
+async function settle(members: readonly CrewMember[]): Promise<void> {
+  const workers = new Set(members.flatMap(({ worker }) => (worker?.alive ? [worker] : [])))
+  const asked = [...workers].map((worker) => worker.request('settle', {}, { deadlineMs: DEADLINES_MS.settle }))
+  await Promise.allSettled(asked)
 }
+

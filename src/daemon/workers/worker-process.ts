@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { execa } from 'execa'
 import { SwiftdError } from '../../engine/errors.js'
@@ -6,6 +7,7 @@ import { SWIFTD_VERSION } from '../protocol/version.js'
 import { createChannel, type Channel } from './channel.js'
 import type { DeviceSpec } from './devices.js'
 import { FromWorkerSchema, WORKER_PROTOCOL_VERSION, type FromWorker, type ToWorker } from './messages.js'
+import type { Peer } from './passes/messages.js'
 import type { TensorArena } from './tensor-arena.js'
 
 /** What every worker of a daemon is started with. */
@@ -16,6 +18,8 @@ export interface WorkerContext {
   readonly logger: Logger
   /** Where the engine keeps what it can make again. */
   readonly cacheDirectory: string
+  /** Where the workers' own sockets lie; only the user may enter it. */
+  readonly runtimeDirectory: string
   /** The program of the worker; only tests give another. */
   readonly entry?: URL
 }
@@ -23,6 +27,8 @@ export interface WorkerContext {
 /** A running worker that said hello. */
 export interface WorkerProcess extends Pick<Channel, 'request'> {
   readonly pid: number
+  /** Where other workers reach it. */
+  readonly peer: Peer
   /** False as soon as it is known to be gone or was told to go. */
   readonly alive: boolean
   /** Settles when the process is gone, with the reason as the end of a sentence: "it was killed by SIGKILL". */
@@ -41,7 +47,8 @@ const HELLO_DEADLINE_MS = 60_000
  * @throws SwiftdError WORKER_LOST with the reason if it does not get that far
  */
 export async function startWorkerProcess(device: DeviceSpec, context: WorkerContext): Promise<WorkerProcess> {
-  const { arena, logFd, cacheDirectory, entry = defaultEntry() } = context
+  const { arena, logFd, cacheDirectory, runtimeDirectory, entry = defaultEntry() } = context
+  const peer = { device: device.name, socket: join(runtimeDirectory, `worker-${device.name.replace(':', '-')}.sock`) }
   const child = execa(
     process.execPath,
     [
@@ -51,6 +58,7 @@ export async function startWorkerProcess(device: DeviceSpec, context: WorkerCont
       String(device.threads),
       String(arena.size),
       cacheDirectory,
+      peer.socket,
     ],
     {
       // Handed on as they are, so that nothing is buffered or copied here: output to the log, the arena, then IPC.
@@ -94,6 +102,7 @@ export async function startWorkerProcess(device: DeviceSpec, context: WorkerCont
   logger.info('worker ready')
   return {
     pid: child.pid ?? 0,
+    peer,
     get alive() {
       return endedBecause === undefined
     },

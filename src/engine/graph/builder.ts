@@ -8,6 +8,7 @@ import {
   type ValueInfoProtoSchema,
 } from './onnx_pb.js'
 import type { WeightShape } from '../weights/weights.js'
+import type { ElementType } from '../tensor.js'
 
 /** A value that flows in a graph, by its name. */
 export type Value = string
@@ -36,7 +37,7 @@ export interface NodeOptions {
 
 /** Collects nodes; every method that computes gives the name of its result. */
 export interface GraphBuilder {
-  input(name: string, type: 'float32' | 'int64', dims: readonly Dim[]): Value
+  input(name: string, type: ElementType, dims: readonly Dim[]): Value
   /** A weight is an input too: it is bound, not compiled in. Asking twice gives the same value. */
   weight(name: string, dims: readonly number[]): Value
   floats(values: readonly number[], dims?: readonly number[]): Value
@@ -47,9 +48,9 @@ export interface GraphBuilder {
   build(): Graph
 }
 
-// ONNX's TensorProto.DataType.
-const FLOAT = 1
-const INT64 = 7
+/** ONNX's TensorProto.DataType. */
+export const DATA_TYPES: Readonly<Record<ElementType, number>> = { float32: 1, int64: 7, float16: 10, bfloat16: 16 }
+const { float32: FLOAT, int64: INT64 } = DATA_TYPES
 
 const IR_VERSION = 10n
 const ONNX_OPSET = 20n
@@ -88,7 +89,7 @@ export function createGraphBuilder(graphName: string): GraphBuilder {
 
   return {
     input(name, type, dims) {
-      inputs.push(valueInfo(name, type === 'float32' ? FLOAT : INT64, dims))
+      inputs.push(valueInfo(name, DATA_TYPES[type], dims))
       return name
     },
     weight(name, dims) {

@@ -1,5 +1,5 @@
 import { createGraphBuilder, type Graph } from './builder.js'
-import type { TrunkShapes } from './unet.js'
+import type { TrunkShapes } from './trunk-shapes.js'
 import { UNET_NAMES } from './unet.js'
 
 /** Input names of the residual sum besides the encoder's own. */

@@ -2,6 +2,7 @@ import type { ControlNetConfig, TrunkConfig, UnetConfig } from '../weights/confi
 import { resnetBlock, transformer, type NormSettings, type PromptContext } from './blocks.js'
 import { createGraphBuilder, type Dim, type Graph, type GraphBuilder, type Value } from './builder.js'
 import { conv, groupNorm, linear, resizeLike, silu } from './layers.js'
+import { trunkShapes, type SkipShape } from './trunk-shapes.js'
 
 /**
  * UNet2DConditionModel as two graphs. The encoder (down blocks and mid block) and the decoder (up blocks) meet where
@@ -23,33 +24,6 @@ export const UNET_NAMES = {
   activatedTime: 'activated_time',
   noise: 'noise',
 } as const
-
-/** Shape of one skip: its channels, and how many times height and width were halved (rounding up). */
-export interface SkipShape {
-  readonly channels: number
-  readonly halvings: number
-}
-
-/** The tensors that the encoder hands to the decoder. */
-export interface TrunkShapes {
-  readonly skips: readonly SkipShape[]
-  readonly mid: SkipShape
-  /** Width of the time embedding. */
-  readonly timeWidth: number
-}
-
-/** What a trunk's encoder hands over, from the config alone. */
-export function trunkShapes(config: TrunkConfig): TrunkShapes {
-  const widths = config.block_out_channels
-  const skips: SkipShape[] = [{ channels: widths[0], halvings: 0 }]
-  widths.forEach((channels, block) => {
-    const layers = config.layers_per_block[block]
-    for (let layer = 0; layer < layers; layer++) skips.push({ channels, halvings: block })
-    if (block < widths.length - 1) skips.push({ channels, halvings: block + 1 })
-  })
-  const mid = { channels: widths[widths.length - 1], halvings: widths.length - 1 }
-  return { skips, mid, timeWidth: 4 * widths[0] }
-}
 
 /**
  * The down blocks and the mid block.

@@ -24,6 +24,8 @@ const madvise = library.func('int madvise(void *address, size_t length, int advi
 const PROT_READ = 1
 const PROT_WRITE = 2
 const MAP_SHARED = 1
+const MAP_PRIVATE = 2
+const MAP_ANONYMOUS = process.platform === 'darwin' ? 0x1000 : 0x20
 const MAP_FAILED = 0xffff_ffff_ffff_ffffn
 
 // Linux only.
@@ -34,6 +36,13 @@ const MFD_CLOEXEC = 1
 export function mapShared(fd: number, length: number, access: 'read' | 'read-write'): Pointer {
   const protection = access === 'read' ? PROT_READ : PROT_READ | PROT_WRITE
   const address = mmap(null, length, protection, MAP_SHARED, fd, 0)
+  if (address === MAP_FAILED || address === null) throw new Error(`mmap of ${length} bytes failed: ${errnoName()}`)
+  return address
+}
+
+/** Maps `length` bytes of fresh memory: zeros, whose pages exist from their first use on. */
+export function mapAnonymous(length: number): Pointer {
+  const address = mmap(null, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
   if (address === MAP_FAILED || address === null) throw new Error(`mmap of ${length} bytes failed: ${errnoName()}`)
   return address
 }

@@ -1,5 +1,5 @@
 import { koffi } from './foreign.js'
-import { viewMemory, type Pointer } from './libc.js'
+import { mapAnonymous, unmap, viewMemory, type Pointer } from './libc.js'
 
 /** Memory outside of JavaScript's heap: its address stays the same, and nothing collects it while the runtime reads it. */
 export interface NativeMemory {
@@ -12,11 +12,15 @@ export interface NativeMemory {
   release(): void
 }
 
+/** From this size on memory is mapped: the system gives pages that are zero already, when they are first used. */
+const MAP_FROM_BYTES = 256 * 1024
+
 /** Allocates zeroed memory. */
 export function allocateNative(byteLength: number): NativeMemory {
-  const address = koffi.alloc('uint8_t', byteLength) as Pointer
+  const mapped = byteLength >= MAP_FROM_BYTES
+  const address = mapped ? mapAnonymous(byteLength) : (koffi.alloc('uint8_t', byteLength) as Pointer)
   const buffer = viewMemory(address, byteLength)
-  new Uint8Array(buffer).fill(0)
+  if (!mapped) new Uint8Array(buffer).fill(0)
   let held = true
   return {
     address,
@@ -24,7 +28,8 @@ export function allocateNative(byteLength: number): NativeMemory {
     buffer,
     floats: new Float32Array(buffer, 0, Math.floor(byteLength / 4)),
     release() {
-      if (held) koffi.free(address)
+      if (held && mapped) unmap(address, byteLength)
+      else if (held) koffi.free(address)
       held = false
     },
   }

@@ -1,3 +1,4 @@
+import { SwiftdError } from '../errors.js'
 import type { Adapter, AdapterTarget } from '../weights/adapter.js'
 import { matchAdapter, type AdapterHost } from '../weights/adapter-match.js'
 import type { GraphCache } from './graph-cache.js'
@@ -18,10 +19,6 @@ export interface AdapterSet {
   readonly unet?: Overlay
   /** In the order of the model's text encoders. */
   readonly textEncoders: readonly (Overlay | undefined)[]
-  /** Layers that name nothing in the model, by adapter. */
-  readonly unmatched: ReadonlyMap<Adapter, readonly string[]>
-  readonly byteLength: number
-  release(): void
 }
 
 /** The networks of a model that adapters change. */
@@ -30,18 +27,20 @@ export interface AdaptableNetworks {
   readonly textEncoders: readonly TextEncoder[]
 }
 
+/** The layers of a set of adapters, by what they change in one model. */
+export interface MatchedAdapters {
+  readonly layers: ReadonlyMap<AdapterTarget, readonly WeightedLayer[]>
+  /** Layers that name nothing in the model, by adapter. */
+  readonly unmatched: ReadonlyMap<Adapter, readonly string[]>
+}
+
 const TEXT_TARGETS: readonly AdapterTarget[] = ['text_encoder', 'text_encoder_2']
 
 /**
- * Computes the overlays of a set of adapters: each weight becomes W + Σ scale · alpha / rank · up @ down over all of them.
+ * Finds what a set of adapters changes in a model.
  * @throws SwiftdError INVALID_WEIGHTS if an adapter is for another architecture
  */
-export async function prepareAdapters(
-  graphs: GraphCache,
-  { unet, textEncoders }: AdaptableNetworks,
-  uses: readonly AdapterUse[],
-  signal?: AbortSignal,
-): Promise<AdapterSet> {
+export function matchAdapters({ unet, textEncoders }: AdaptableNetworks, uses: readonly AdapterUse[]): MatchedAdapters {
   const hosts: AdapterHost[] = [
     { target: 'unet', weights: unet.weightShapes, trunk: unet.config },
     ...textEncoders.map((encoder, index) => ({ target: TEXT_TARGETS[index], weights: encoder.weightShapes })),
@@ -52,30 +51,66 @@ export async function prepareAdapters(
     const match = matchAdapter(adapter, hosts)
     unmatched.set(adapter, match.unmatched)
     for (const [target, matched] of match.matched) {
-      const weighted = matched.map((each) => ({ ...each, scale: target === 'unet' ? scale : textEncoderScale }))
+      const factor = target === 'unet' ? scale : textEncoderScale
+      const weighted = matched.map((each) => ({ ...each, path: adapter.path, scale: factor }))
       layers.set(target, [...(layers.get(target) ?? []), ...weighted])
     }
   }
+  return { layers, unmatched }
+}
 
-  const overlays: Overlay[] = []
-  const overlayOf = async (target: AdapterTarget, network: Unet | TextEncoder): Promise<Overlay | undefined> => {
-    const touched = layers.get(target)
-    if (!touched) return undefined
-    const overlay = await computeOverlay(graphs, network.weights, touched, signal)
-    overlays.push(overlay)
-    return overlay
+/**
+ * Refuses adapters of which only a part fits the model, since half of a style is another style.
+ * @throws SwiftdError INVALID_WEIGHTS with the first layers that do not fit
+ */
+export function refusePartialMatch({ unmatched }: MatchedAdapters): void {
+  for (const [{ path, layers }, names] of unmatched) {
+    if (names.length === 0) continue
+    const shown = names.slice(0, 3).join('", "')
+    const counts = `${names.length} of its ${layers.length} layers ("${shown}"${names.length > 3 ? ', …' : ''})`
+    const sentence = `${path} fits the model only in part: ${counts} are not in it; use the others with --lora-partial.`
+    throw new SwiftdError('INVALID_WEIGHTS', sentence)
   }
-  const release = (): void => overlays.splice(0).forEach((overlay) => overlay.release())
+}
+
+/** The overlays of the text encoders, in their order. */
+export async function textEncoderOverlays(
+  graphs: GraphCache,
+  { textEncoders }: AdaptableNetworks,
+  { layers }: MatchedAdapters,
+  signal?: AbortSignal,
+): Promise<(Overlay | undefined)[]> {
+  const overlays: (Overlay | undefined)[] = []
   try {
-    const forUnet = await overlayOf('unet', unet)
-    const forEncoders: (Overlay | undefined)[] = []
     for (const [index, encoder] of textEncoders.entries()) {
-      forEncoders.push(await overlayOf(TEXT_TARGETS[index], encoder))
+      overlays.push(await overlayOf(graphs, encoder, layers.get(TEXT_TARGETS[index]), signal))
     }
-    const byteLength = overlays.reduce((sum, overlay) => sum + overlay.byteLength, 0)
-    return { ...(forUnet && { unet: forUnet }), textEncoders: forEncoders, unmatched, byteLength, release }
+    return overlays
   } catch (error) {
-    release()
+    overlays.forEach((overlay) => overlay?.release())
     throw error
   }
+}
+
+/** The overlay of the UNet, if the adapters change it. */
+export function unetOverlay(
+  graphs: GraphCache,
+  { unet }: AdaptableNetworks,
+  { layers }: MatchedAdapters,
+  signal?: AbortSignal,
+): Promise<Overlay | undefined> {
+  return overlayOf(graphs, unet, layers.get('unet'), signal)
+}
+
+function overlayOf(
+  graphs: GraphCache,
+  { weights, weightShapes }: Unet | TextEncoder,
+  touched: readonly WeightedLayer[] | undefined,
+  signal?: AbortSignal,
+): Promise<Overlay | undefined> {
+  // A scale of 0 changes nothing, and nothing need be computed for it.
+  const effective = touched?.filter(({ scale }) => scale !== 0) ?? []
+  if (effective.length === 0) return Promise.resolve(undefined)
+  const order = weightShapes.map(({ name }) => name)
+  return computeOverlay(graphs, weights, effective, order, signal)
 }

@@ -5,7 +5,6 @@ import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { liveNativeObjects } from '../ort/native.js'
 import { allocateTensor, nativeOf } from '../pipeline/local-tensor.js'
-import { openAdapter } from '../weights/adapter.js'
 import { openCheckpoint } from '../weights/checkpoint.js'
 import type { BaseModel } from './base-model.js'
 import { openModelHost, type ModelHost } from './model-host.js'
@@ -88,22 +87,24 @@ describe('a model host', () => {
   it('applies adapters and leaves them without a trace', async () => {
     const model = await host.load(openCheckpoint(sd15))
     const before = await pass(model)
-    const adapter = openAdapter(join(goldens, 'sd15/lora/c-locon.kohya.safetensors'))
-    const one = await model.prepareAdapters([{ adapter, scale: 1 }])
-    const other = await model.prepareAdapters([{ adapter, scale: -0.5 }])
+    const path = join(goldens, 'sd15/lora/c-locon.kohya.safetensors')
+    const leases = [
+      await host.adapters.acquire(model, [{ path, scale: 1 }]),
+      await host.adapters.acquire(model, [{ path, scale: -0.5 }]),
+    ]
+    const [one, other] = await Promise.all(leases.map(({ value }) => value.whole()))
     const changed = await pass(model, { adapters: one })
     expect(changed).not.toEqual(before)
     expect(await pass(model, { adapters: other })).not.toEqual(changed)
     expect(await pass(model, { adapters: one })).toEqual(changed)
     expect(await pass(model)).toEqual(before)
-    ;[one, other, adapter].forEach((each) => each.release())
+    leases.forEach((lease) => lease.end())
   })
 
   it('refuses an adapter of another architecture with its layers', async () => {
     const model = await host.load(openCheckpoint(sd15))
-    const adapter = openAdapter(join(goldens, 'sdxl/lora/b.kohya.safetensors'))
-    await expect(model.prepareAdapters([{ adapter, scale: 1 }])).rejects.toThrow(/another architecture/)
-    adapter.release()
+    const path = join(goldens, 'sdxl/lora/b.kohya.safetensors')
+    await expect(host.adapters.acquire(model, [{ path, scale: 1 }])).rejects.toThrow(/another architecture/)
   })
 
   it('cancels a call with its signal', async () => {

@@ -6,9 +6,11 @@ import type { Checkpoint, Component, Family } from '../weights/checkpoint.js'
 import type { SafetensorsFile } from '../weights/safetensors.js'
 import { openAsFloat32 } from '../weights/widened-cache.js'
 import { weightsFromFile, type Weights } from '../weights/weights.js'
+import { createExclusive } from '../exclusive.js'
 import type { Timing } from '../pipeline/stages.js'
-import { prepareAdapters, type AdapterSet, type AdapterUse } from './adapter-set.js'
+import type { AdapterSet } from './adapter-set.js'
 import type { GraphCache } from './graph-cache.js'
+import type { Overlay } from './overlay.js'
 import { openTextEncoder, type TextEncoder } from './text-encoder.js'
 import { openUnet, type ScaledResiduals, type TrunkInputs, type Unet } from './unet.js'
 import { openVae, type Vae } from './vae.js'
@@ -29,6 +31,15 @@ export interface CallOptions {
   readonly residuals?: readonly ScaledResiduals[]
 }
 
+/** Where the time of a UNet pass went, in milliseconds. */
+export interface UnetTiming extends Timing {
+  readonly encoderMs: number
+  /** With the sum of the residuals. */
+  readonly decoderMs: number
+  /** Waiting for residuals, when the encoder was done. */
+  readonly waitMs: number
+}
+
 /** A checkpoint with its weights bound, ready to compute. Calls take turns; all tensors are float32. */
 export interface BaseModel {
   readonly checkpoint: Checkpoint
@@ -42,20 +53,20 @@ export interface BaseModel {
     options?: CallOptions,
   ): Promise<Timing>
   /** One pass of the whole UNet. */
-  predictNoise(inputs: TrunkInputs, out: NativeTensor, options?: CallOptions): Promise<Timing>
-  /** Computes what adapters make of this model's weights; the caller releases it. */
-  prepareAdapters(uses: readonly AdapterUse[], signal?: AbortSignal): Promise<AdapterSet>
+  predictNoise(inputs: TrunkInputs, out: NativeTensor, options?: CallOptions): Promise<UnetTiming>
+  /** Binds the base again where one of these overlays is bound, so that they may be released. */
+  leaveAdapters(overlays: readonly Overlay[]): Promise<void>
   /** Latents (N, C, h, w), not scaled, to image (N, 3, 8h, 8w). */
   decodeLatents(latents: NativeTensor, out: NativeTensor, signal?: AbortSignal): Promise<Timing>
   /** Image (N, 3, H, W) in -1..1 to moments (N, 2C, H/8, W/8). */
   encodeImage(image: NativeTensor, out: NativeTensor, signal?: AbortSignal): Promise<Timing>
+  /** Settles when no call is under way. */
+  idle(): Promise<void>
   release(): void
 }
 
 export interface BaseModelOptions {
   readonly cacheDirectory: string
-  /** Serialises the runs of one device. */
-  readonly exclusive: <T>(task: () => Promise<T>) => Promise<T>
 }
 
 /** Shapes of one encoded prompt of this checkpoint. */
@@ -73,7 +84,7 @@ export function promptDims({ family, textEncoders }: Checkpoint): { hiddenStates
 export async function openBaseModel(
   graphs: GraphCache,
   checkpoint: Checkpoint,
-  { cacheDirectory, exclusive }: BaseModelOptions,
+  { cacheDirectory }: BaseModelOptions,
 ): Promise<BaseModel> {
   const opened: { release(): void }[] = []
   const releaseAll = (): void => {
@@ -101,22 +112,31 @@ export async function openBaseModel(
     }
     const unet = keep(await openUnet(graphs, checkpoint.unet.config, await open(checkpoint.unet)))
     const vae = keep(await openVae(graphs, checkpoint.vae.config, await open(checkpoint.vae)))
+    // A network holds values between its runs, such as the skips; while one pass waits for residuals, others may compute.
+    const [textTurn, unetTurn, vaeTurn] = [createExclusive(), createExclusive(), createExclusive()]
     return {
       checkpoint,
       networks: { textEncoders, unet, vae },
       encodePrompt: (tokens, clipSkip, out, { signal, adapters } = {}) =>
-        exclusive(() => {
+        textTurn(() => {
           textEncoders.forEach((encoder, index) => encoder.useOverlay(adapters?.textEncoders[index]))
           return encodePrompt(checkpoint.family, textEncoders, tokens, clipSkip, out, signal)
         }),
       predictNoise: (inputs, out, options = {}) =>
-        exclusive(() => {
+        unetTurn(() => {
           unet.useOverlay(options.adapters?.unet)
           return predictNoise(unet, inputs, out, options)
         }),
-      prepareAdapters: (uses, signal) => exclusive(() => prepareAdapters(graphs, { textEncoders, unet }, uses, signal)),
-      decodeLatents: (latents, out, signal) => exclusive(() => vae.decode(latents, out, signal)),
-      encodeImage: (image, out, signal) => exclusive(() => vae.encode(image, out, signal)),
+      async leaveAdapters(overlays) {
+        const leave = (network: Unet | TextEncoder): void => overlays.forEach((each) => network.leaveOverlay(each))
+        await textTurn(() => Promise.resolve(textEncoders.forEach(leave)))
+        await unetTurn(() => Promise.resolve(leave(unet)))
+      },
+      decodeLatents: (latents, out, signal) => vaeTurn(() => vae.decode(latents, out, signal)),
+      encodeImage: (image, out, signal) => vaeTurn(() => vae.encode(image, out, signal)),
+      async idle() {
+        for (const turn of [textTurn, unetTurn, vaeTurn]) await turn(() => Promise.resolve())
+      },
       release: releaseAll,
     }
   } catch (error) {
@@ -130,10 +150,15 @@ async function predictNoise(
   inputs: TrunkInputs,
   out: NativeTensor,
   { signal, residuals }: CallOptions,
-): Promise<Timing> {
+): Promise<UnetTiming> {
   const encoder = await unet.encode(inputs, signal)
   const decoder = await unet.decode(inputs, out, residuals, signal)
-  return { runtimeMs: encoder.runtimeMs + decoder.runtimeMs }
+  return {
+    runtimeMs: encoder.runtimeMs + decoder.runtimeMs,
+    encoderMs: encoder.runtimeMs,
+    decoderMs: decoder.runtimeMs,
+    waitMs: decoder.waitMs,
+  }
 }
 
 /** Hidden states of all encoders joined along the channels, and the last encoder's pooled projection. */

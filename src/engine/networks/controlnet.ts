@@ -1,29 +1,35 @@
-import { buildControlNet, buildControlNetConditioning, trunkShapes, UNET_NAMES as NAMES } from '../graph/unet.js'
+import { trunkShapes, type TrunkShapes } from '../graph/trunk-shapes.js'
+import { buildControlNet, buildControlNetConditioning, UNET_NAMES as NAMES } from '../graph/unet.js'
+import { createExclusive } from '../exclusive.js'
 import { allocateNative } from '../memory/native-memory.js'
 import type { NativeHandle } from '../ort/native.js'
 import type { NativeTensor } from '../tensor.js'
 import type { ControlNetConfig } from '../weights/config.js'
 import type { Weights } from '../weights/weights.js'
 import type { GraphCache } from './graph-cache.js'
-import { bindWeights, createBinder } from './network.js'
+import { bindWeights, createBinder, createOutputBinder } from './network.js'
 import { bindTrunkInputs, type TrunkInputs } from './unet.js'
 
-/** A ControlNet with the weights of one file. Not reentrant: one pass at a time. */
+/** A ControlNet with the weights of one file. Calls take turns, so several jobs may share it. */
 export interface ControlNet {
   readonly config: ControlNetConfig
+  /** Shapes of its residuals. */
+  readonly shapes: TrunkShapes
   /**
    * Embeds a control picture, (N, 3, H, W) in 0..1, once for all steps.
    * @returns the conditioning (N, C, H/8, W/8), which the caller releases
    */
   embed(controlImage: NativeTensor, signal?: AbortSignal): Promise<{ conditioning: NativeHandle; runtimeMs: number }>
   /**
-   * One pass. @returns the residuals, unscaled: those of the skips, then the mid block's; the caller releases them
+   * One pass.
+   * @param residuals receive the residuals, unscaled: those of the skips, then the mid block's (see `residualDims`)
    */
   run(
     inputs: TrunkInputs,
     conditioning: NativeHandle,
+    residuals: readonly NativeTensor[],
     signal?: AbortSignal,
-  ): Promise<{ residuals: NativeHandle[]; runtimeMs: number }>
+  ): Promise<{ runtimeMs: number }>
   release(): void
 }
 
@@ -41,26 +47,40 @@ export async function openControlNet(
   const embedding = bindWeights(conditioningGraph, weights)
   const bindInput = createBinder(trunk.bindInput)
   const timestep = allocateNative(4)
-  const outputs = [...trunkShapes(config).skips.map((_, index) => NAMES.skip(index)), NAMES.mid]
+  const shapes = trunkShapes(config)
+  const outputs = [...shapes.skips.map((_, index) => NAMES.skip(index)), NAMES.mid]
+  const bindOutputs = createOutputBinder(trunk, outputs)
+  const turn = createExclusive()
+  let shown: NativeHandle | undefined
+
+  async function embed(controlImage: NativeTensor, signal?: AbortSignal) {
+    embedding.bindInput(NAMES.controlImage, controlImage)
+    embedding.clearOutputs()
+    embedding.bindRuntimeOutput(NAMES.conditioning)
+    const { runtimeMs } = await embedding.run(signal)
+    const [conditioning] = embedding.takeOutputs()
+    return { conditioning, runtimeMs }
+  }
+
+  async function run(
+    inputs: TrunkInputs,
+    conditioning: NativeHandle,
+    residuals: readonly NativeTensor[],
+    signal?: AbortSignal,
+  ) {
+    timestep.floats[0] = inputs.timestep
+    bindTrunkInputs(bindInput, inputs, timestep.address)
+    if (shown !== conditioning) trunk.bindInputValue(NAMES.conditioning, conditioning)
+    shown = conditioning
+    bindOutputs(residuals)
+    return trunk.run(signal)
+  }
+
   return {
     config,
-    async embed(controlImage, signal) {
-      embedding.bindInput(NAMES.controlImage, controlImage)
-      embedding.clearOutputs()
-      embedding.bindRuntimeOutput(NAMES.conditioning)
-      const { runtimeMs } = await embedding.run(signal)
-      const [conditioning] = embedding.takeOutputs()
-      return { conditioning, runtimeMs }
-    },
-    async run(inputs, conditioning, signal) {
-      timestep.floats[0] = inputs.timestep
-      bindTrunkInputs(bindInput, inputs, timestep.address)
-      trunk.bindInputValue(NAMES.conditioning, conditioning)
-      trunk.clearOutputs()
-      outputs.forEach((name) => trunk.bindRuntimeOutput(name))
-      const { runtimeMs } = await trunk.run(signal)
-      return { residuals: trunk.takeOutputs(), runtimeMs }
-    },
+    shapes,
+    embed: (controlImage, signal) => turn(() => embed(controlImage, signal)),
+    run: (inputs, conditioning, residuals, signal) => turn(() => run(inputs, conditioning, residuals, signal)),
     release() {
       trunk.release()
       embedding.release()

@@ -1,17 +1,24 @@
 import { openEnvironment, type EnvironmentOptions } from '../ort/environment.js'
 import type { Checkpoint } from '../weights/checkpoint.js'
-import { createExclusive } from './exclusive.js'
 import { createGraphCache, type GraphCache } from './graph-cache.js'
+import { createAdapterCache, type AdapterCache } from './adapter-cache.js'
+import { createControlCache, type ControlCache } from './control-cache.js'
 import { openBaseModel, type BaseModel } from './base-model.js'
 
 export interface ModelHostOptions extends EnvironmentOptions {
   /** Where float32 copies of half-precision files are kept. */
   readonly cacheDirectory: string
+  /** How much of what can be made again stays when nobody uses it, in bytes. @default everything */
+  readonly budgets?: { readonly controlNets?: number; readonly adapters?: number }
 }
 
 /** All that one process computes with: the runtime, one session for each architecture, and the models that are loaded. */
 export interface ModelHost {
   readonly graphs: GraphCache
+  readonly controlNets: ControlCache
+  readonly adapters: AdapterCache
+  /** The models that are loaded. */
+  models(): Promise<readonly BaseModel[]>
   /** Loads a checkpoint, or gives the one that is loaded. */
   load(checkpoint: Checkpoint): Promise<BaseModel>
   /** Unbinds and unmaps a checkpoint; one that is not loaded is fine. */
@@ -24,8 +31,9 @@ export interface ModelHost {
 export function openModelHost(options: ModelHostOptions): ModelHost {
   const environment = openEnvironment(options)
   const graphs = createGraphCache(environment)
-  // One device computes one thing at a time: runs of several jobs take turns instead of sharing the threads.
-  const exclusive = createExclusive()
+  const { controlNets: controlBytes = Infinity, adapters: adapterBytes = Infinity } = options.budgets ?? {}
+  const controlNets = createControlCache(graphs, options.cacheDirectory, controlBytes)
+  const adapters = createAdapterCache(graphs, adapterBytes)
   const models = new Map<string, Promise<BaseModel>>()
   // One path can be opened in several ways: with a variant, a configuration or an autoencoder of another place.
   const keyOf = ({ path, textEncoders, unet, vae }: Checkpoint): string => {
@@ -37,15 +45,24 @@ export function openModelHost(options: ModelHostOptions): ModelHost {
     const loading = models.get(key)
     models.delete(key)
     const model = await loading?.catch(() => undefined)
-    if (model) await exclusive(() => Promise.resolve(model.release()))
+    if (!model) return
+    await model.idle()
+    await adapters.forget(model)
+    model.release()
   }
   return {
     graphs,
+    controlNets,
+    adapters,
+    async models() {
+      const loaded = await Promise.allSettled(models.values())
+      return loaded.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
+    },
     load(checkpoint) {
       const key = keyOf(checkpoint)
       const known = models.get(key)
       if (known) return known
-      const loading = openBaseModel(graphs, checkpoint, { cacheDirectory: options.cacheDirectory, exclusive })
+      const loading = openBaseModel(graphs, checkpoint, { cacheDirectory: options.cacheDirectory })
       models.set(key, loading)
       loading.catch(() => models.delete(key))
       return loading
@@ -55,6 +72,7 @@ export function openModelHost(options: ModelHostOptions): ModelHost {
     },
     async release() {
       await Promise.all([...models.keys()].map(unload))
+      await controlNets.release()
       await graphs.release()
       environment.release()
     },

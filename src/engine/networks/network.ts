@@ -64,6 +64,22 @@ export function createBinder(
   }
 }
 
+/** Binds all outputs of a graph, in a fixed order, and again only when one of them changed. */
+export function createOutputBinder(
+  binding: Pick<Binding, 'bindOutput' | 'clearOutputs'>,
+  names: readonly string[],
+): (tensors: readonly NativeTensor[]) => void {
+  let bound: readonly NativeTensor[] = []
+  const isBound = ({ address, dims }: NativeTensor, index: number): boolean =>
+    bound[index]?.address === address && sameDims(bound[index].dims, dims)
+  return (tensors) => {
+    if (tensors.every(isBound)) return
+    binding.clearOutputs()
+    names.forEach((name, index) => binding.bindOutput(name, tensors[index]))
+    bound = tensors
+  }
+}
+
 /** The names of the weights that a graph reads. */
 export function weightNames({ weights }: Graph): ReadonlySet<string> {
   return new Set(weights.map(({ name }) => name))

@@ -28,6 +28,8 @@ export interface TextEncoder {
   readonly weightShapes: readonly WeightShape[]
   /** Makes an overlay effective for the runs that follow; undefined leaves only the base weights. */
   useOverlay(overlay: Overlay | undefined): void
+  /** Binds the base again if this overlay is bound, so that it may be released. */
+  leaveOverlay(overlay: Overlay): void
   release(): void
 }
 
@@ -44,7 +46,7 @@ export async function openTextEncoder(
     config,
     weights,
     weightShapes: compiled.graph.weights,
-    useOverlay: createOverlayBinder([binding], [weightNames(compiled.graph)], weights),
+    ...createOverlayBinder([binding], [weightNames(compiled.graph)], weights),
     async run(ids, outputs, signal) {
       const length = config.max_position_embeddings
       const wrong = ids.find((row) => row.length !== length || row.some((id) => id < 0 || id >= config.vocab_size))

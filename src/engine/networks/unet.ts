@@ -1,14 +1,14 @@
-import { buildResidualSum, RESIDUAL_NAMES } from '../graph/residual-sum.js'
-import { buildUnetDecoder, buildUnetEncoder, trunkShapes, UNET_NAMES as NAMES } from '../graph/unet.js'
+import { trunkShapes } from '../graph/trunk-shapes.js'
+import { buildUnetDecoder, buildUnetEncoder, UNET_NAMES as NAMES } from '../graph/unet.js'
 import { allocateNative } from '../memory/native-memory.js'
 import type { NativeHandle } from '../ort/native.js'
-import type { Binding } from '../ort/session.js'
 import type { NativeTensor } from '../tensor.js'
 import type { UnetConfig } from '../weights/config.js'
 import type { Weights, WeightShape } from '../weights/weights.js'
 import type { GraphCache } from './graph-cache.js'
 import { bindWeights, createBinder, sameDims, weightNames } from './network.js'
 import { createOverlayBinder, type Overlay } from './overlay.js'
+import { openResidualSum, type ResidualSum } from './residual-sum.js'
 
 /** What one pass of a UNet or a ControlNet reads; B is the batch, with both halves of the guidance. */
 export interface TrunkInputs {
@@ -28,6 +28,8 @@ export interface ScaledResiduals {
   readonly skips: readonly NativeTensor[]
   readonly mid: NativeTensor
   readonly scales: readonly number[]
+  /** Settles when the values are there, where they are computed beside the encoder. @default they are there */
+  readonly ready?: Promise<unknown>
 }
 
 /** What the encoder hands to the decoder. Valid until the next `encode`. */
@@ -42,21 +44,25 @@ export interface Unet {
   /** Runs the down blocks and the mid block. */
   encode(inputs: TrunkInputs, signal?: AbortSignal): Promise<EncodedStep & { runtimeMs: number }>
   /**
-   * Adds residuals and runs the up blocks on what the last `encode` gave.
+   * Adds residuals and runs the up blocks on what the last `encode` gave. Each is added as soon as it and those before it
+   * are there: a sum in the order of arrival would differ in its last bits from run to run.
    * @param noise (B, 4, h, w) receives the prediction
+   * @returns times inside the runtime and waiting for residuals, in milliseconds
    */
   decode(
     inputs: TrunkInputs,
     noise: NativeTensor,
     residuals?: readonly ScaledResiduals[],
     signal?: AbortSignal,
-  ): Promise<{ runtimeMs: number }>
+  ): Promise<{ runtimeMs: number; waitMs: number }>
   /** The base weights, which overlays are made of. */
   readonly weights: Weights
   /** All weights that the two graphs read. */
   readonly weightShapes: readonly WeightShape[]
   /** Makes an overlay effective for the passes that follow; undefined leaves only the base weights. */
   useOverlay(overlay: Overlay | undefined): void
+  /** Binds the base again if this overlay is bound, so that it may be released. */
+  leaveOverlay(overlay: Overlay): void
   release(): void
 }
 
@@ -79,7 +85,9 @@ export async function openUnet(graphs: GraphCache, config: UnetConfig, weights: 
   const timestep = allocateNative(4)
   let encoded: NativeHandle[] = []
   let encodedDims: readonly number[] = []
-  let summed: NativeHandle[] | undefined
+  /** One for each ControlNet of a pass: what they bound and allocated serves the next step again. */
+  const sums: ResidualSum[] = []
+  let handedOver: readonly NativeHandle[] = []
 
   /** The runtime keeps its output buffers from run to run; only another shape needs new ones. */
   const prepareOutputs = (dims: readonly number[]): void => {
@@ -87,10 +95,13 @@ export async function openUnet(graphs: GraphCache, config: UnetConfig, weights: 
     releaseAll(encoded)
     encoded = []
     encodedDims = []
+    handedOver = []
     encoder.clearOutputs()
     encoderOutputs.forEach((name) => encoder.bindRuntimeOutput(name))
   }
   const handOver = (values: readonly NativeHandle[]): void => {
+    if (values === handedOver) return
+    handedOver = values
     ;[...skipNames, NAMES.mid].forEach((name, index) => decoder.bindInputValue(name, values[index]))
   }
 
@@ -99,7 +110,7 @@ export async function openUnet(graphs: GraphCache, config: UnetConfig, weights: 
     config,
     weights,
     weightShapes: graphsOfBoth.flatMap((graph) => graph.weights),
-    useOverlay: createOverlayBinder([encoder, decoder], graphsOfBoth.map(weightNames), weights),
+    ...createOverlayBinder([encoder, decoder], graphsOfBoth.map(weightNames), weights),
     async encode(inputs, signal) {
       const { dims } = inputs.sample
       prepareOutputs(dims)
@@ -109,7 +120,6 @@ export async function openUnet(graphs: GraphCache, config: UnetConfig, weights: 
       if (!sameDims(dims, encodedDims)) {
         encoded = encoder.takeOutputs()
         encodedDims = dims
-        handOver(encoded)
         decoder.bindInputValue(NAMES.activatedTime, encoded[encoded.length - 1])
       }
       return { skips: encoded.slice(0, -2), mid: encoded[encoded.length - 2], runtimeMs }
@@ -117,26 +127,23 @@ export async function openUnet(graphs: GraphCache, config: UnetConfig, weights: 
     async decode(inputs, noise, residuals = [], signal) {
       bindDecoderInput(NAMES.encoderHiddenStates, inputs.encoderHiddenStates)
       bindDecoderOutput(NAMES.noise, noise)
-      let runtimeMs = 0
-      try {
-        for (const each of residuals) {
-          const sum = await addResiduals(graphs, config, summed ?? encoded, each, signal)
-          if (summed) releaseAll(summed)
-          summed = sum.values
-          runtimeMs += sum.runtimeMs
-        }
-        if (summed) handOver(summed)
-        return { runtimeMs: runtimeMs + (await decoder.run(signal)).runtimeMs }
-      } finally {
-        if (summed) {
-          handOver(encoded)
-          releaseAll(summed)
-          summed = undefined
-        }
+      let [runtimeMs, waitMs] = [0, 0]
+      let values: readonly NativeHandle[] = encoded
+      for (const [index, each] of residuals.entries()) {
+        const began = performance.now()
+        await each.ready
+        waitMs += performance.now() - began
+        const sum = (sums[index] ??= await openResidualSum(graphs, trunkShapes(config)))
+        const added = await sum.add(values, each, signal)
+        values = added.values
+        runtimeMs += added.runtimeMs
       }
+      handOver(values)
+      return { runtimeMs: runtimeMs + (await decoder.run(signal)).runtimeMs, waitMs }
     },
     release() {
       releaseAll(encoded)
+      sums.forEach((sum) => sum.release())
       encoder.release()
       decoder.release()
       timestep.release()
@@ -157,36 +164,6 @@ export function bindTrunkInputs(
   bind(NAMES.encoderHiddenStates, inputs.encoderHiddenStates)
   if (inputs.textEmbeds) bind(NAMES.textEmbeds, inputs.textEmbeds)
   if (inputs.timeIds) bind(NAMES.timeIds, inputs.timeIds)
-}
-
-/** encoded + scales * residuals, as new values that the caller releases. */
-async function addResiduals(
-  graphs: GraphCache,
-  config: UnetConfig,
-  encoded: readonly NativeHandle[],
-  { skips, mid, scales }: ScaledResiduals,
-  signal?: AbortSignal,
-): Promise<{ values: NativeHandle[]; runtimeMs: number }> {
-  const shapes = trunkShapes(config)
-  const { graph, session } = await graphs.open('residual-sum', shapes, () => buildResidualSum(shapes))
-  const binding: Binding = session.createBinding()
-  const factors = allocateNative(scales.length * 4)
-  try {
-    factors.floats.set(scales)
-    binding.bindInput(RESIDUAL_NAMES.scales, { type: 'float32', dims: [scales.length], address: factors.address })
-    skips.forEach((residual, index) => {
-      binding.bindInputValue(NAMES.skip(index), encoded[index])
-      binding.bindInput(RESIDUAL_NAMES.residual(index), residual)
-    })
-    binding.bindInputValue(NAMES.mid, encoded[skips.length])
-    binding.bindInput(RESIDUAL_NAMES.midResidual, mid)
-    graph.outputs.forEach((name) => binding.bindRuntimeOutput(name))
-    const { runtimeMs } = await binding.run(signal)
-    return { values: binding.takeOutputs(), runtimeMs }
-  } finally {
-    binding.release()
-    factors.release()
-  }
 }
 
 function releaseAll(values: readonly NativeHandle[]): void {

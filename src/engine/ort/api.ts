@@ -24,6 +24,7 @@ const POINTERS = koffi.pointer('uint64_t')
 const OUT_INT64S = out(INT64S)
 const OUT_POINTER = out(koffi.pointer('void *'))
 const OUT_SIZE = out(koffi.pointer('size_t'))
+const OUT_INT = out(koffi.pointer('int'))
 const STRINGS = koffi.pointer('str')
 
 type StatusEntry = [index: number, args: NativeType[]]
@@ -47,6 +48,8 @@ const STATUS_FUNCTIONS = {
   CreateEnvWithGlobalThreadPools: [119, ['int', 'str', 'void *', OUT_POINTER]],
   DisablePerSessionThreads: [120, ['void *']],
   CreateThreadingOptions: [121, [OUT_POINTER]],
+  GetAvailableProviders: [125, [OUT_POINTER, OUT_INT]],
+  ReleaseAvailableProviders: [126, ['void *', 'int']],
   AddSessionConfigEntry: [130, ['void *', 'str', 'str']],
   RunWithBinding: [133, ['void *', 'void *', 'void *']],
   CreateIoBinding: [134, ['void *', OUT_POINTER]],

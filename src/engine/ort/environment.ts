@@ -1,3 +1,4 @@
+import { createExclusive, type Exclusive } from '../exclusive.js'
 import { ortApi } from './api.js'
 import { own, outPointer, type NativeHandle } from './native.js'
 
@@ -14,6 +15,8 @@ export interface EnvironmentOptions {
 /** The runtime's process-wide state: logging and the shared thread pool. */
 export interface Environment extends NativeHandle {
   readonly threads: number
+  /** Runs of one device take turns: several at once would only share its threads. */
+  readonly exclusive: Exclusive
 }
 
 // Failures come back as statuses, with the same message; the runtime need not print them too.
@@ -31,6 +34,7 @@ export function openEnvironment({ threads, spin = true }: EnvironmentOptions): E
     const handle = own('environment', pointer, (env) => api.ReleaseEnv(env))
     return {
       threads,
+      exclusive: createExclusive(),
       get pointer() {
         return handle.pointer
       },

@@ -1,4 +1,5 @@
 import { SwiftdError } from '../errors.js'
+import type { Exclusive } from '../exclusive.js'
 import type { Pointer } from '../memory/libc.js'
 import { ortApi } from './api.js'
 import type { Environment } from './environment.js'
@@ -26,12 +27,14 @@ export interface Binding {
   clearOutputs(): void
   /**
    * Computes all bound outputs on another thread; the event loop stays free. Only where runs on the same
-   * inputs usually take less than SHORT_RUN_MS, it stays on this thread.
-   * @returns how long the call took, in milliseconds
+   * inputs usually take less than SHORT_RUN_MS, it stays on this thread. Runs of one device take turns.
+   * @returns how long the call took without the wait for its turn, in milliseconds
    * @throws SwiftdError CANCELLED if `signal` aborts: the run stops in flight
    * @throws OrtError with the runtime's message
    */
   run(signal?: AbortSignal): Promise<{ runtimeMs: number }>
+  /** As `run`, but beside whatever else the device computes: for work that must not wait for a whole step. */
+  runBeside(signal?: AbortSignal): Promise<{ runtimeMs: number }>
   /** The same on this thread, for measurements: it blocks the event loop. */
   runBlocking(): void
   /** The outputs in the order in which they were bound, as values that the caller releases. */
@@ -66,14 +69,14 @@ export async function openSession(environment: Environment, model: Uint8Array): 
         return handle.pointer
       },
       release: () => handle.release(),
-      createBinding: () => createBinding(handle),
+      createBinding: () => createBinding(handle, environment.exclusive),
     }
   } finally {
     api.ReleaseSessionOptions(options)
   }
 }
 
-function createBinding(session: NativeHandle): Binding {
+function createBinding(session: NativeHandle, exclusive: Exclusive): Binding {
   const api = ortApi()
   const binding = own(
     'binding',
@@ -86,6 +89,14 @@ function createBinding(session: NativeHandle): Binding {
     usualMs = Infinity
     api.BindInput(binding.pointer, name, value)
   }
+  const run = async (signal?: AbortSignal): Promise<{ runtimeMs: number }> => {
+    throwIfCancelled(signal)
+    const short = usualMs < SHORT_RUN_MS
+    const timing = short ? runShort(session, binding) : await runInterruptibly(session, binding, signal)
+    // A running mean, so that one run on a busy machine does not change the mode.
+    usualMs = usualMs === Infinity ? timing.runtimeMs : 0.8 * usualMs + 0.2 * timing.runtimeMs
+    return timing
+  }
   return {
     // The binding keeps a bound value alive by itself; ours goes at once.
     bindInput: (name, tensor) => withTensorValue(tensor, (value) => bindInput(name, value)),
@@ -93,14 +104,8 @@ function createBinding(session: NativeHandle): Binding {
     bindOutput: (name, tensor) => withTensorValue(tensor, (value) => api.BindOutput(binding.pointer, name, value)),
     bindRuntimeOutput: (name) => api.BindOutputToDevice(binding.pointer, name, cpuMemoryInfo()),
     clearOutputs: () => api.ClearBoundOutputs(binding.pointer),
-    async run(signal) {
-      throwIfCancelled(signal)
-      const short = usualMs < SHORT_RUN_MS
-      const timing = short ? runShort(session, binding) : await runInterruptibly(session, binding, signal)
-      // A running mean, so that one run on a busy machine does not change the mode.
-      usualMs = usualMs === Infinity ? timing.runtimeMs : 0.8 * usualMs + 0.2 * timing.runtimeMs
-      return timing
-    },
+    run: (signal) => exclusive(() => run(signal)),
+    runBeside: (signal) => runInterruptibly(session, binding, signal),
     runBlocking: () => void runShort(session, binding),
     takeOutputs: () => takeOutputs(binding),
     release: () => binding.release(),

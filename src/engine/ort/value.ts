@@ -4,7 +4,7 @@ import { ortApi } from './api.js'
 import { own, outPointer, type NativeHandle } from './native.js'
 
 /** The runtime's ONNXTensorElementDataType. */
-const TYPE_CODES: Record<ElementType, number> = { float32: 1, int64: 7, float16: 10 }
+const TYPE_CODES: Record<ElementType, number> = { float32: 1, int64: 7, float16: 10, bfloat16: 16 }
 
 const ARENA_ALLOCATOR = 1
 const MEMORY_DEFAULT = 0

@@ -9,7 +9,7 @@ import { openCheckpoint, type Checkpoint } from '../weights/checkpoint.js'
 import { denoise, type DenoisePlan } from './denoise.js'
 import { generate } from './generate.js'
 import { localStages } from './local-stages.js'
-import type { Stages } from './stages.js'
+import type { Stages, UnetStages } from './stages.js'
 
 const model = fileURLToPath(new URL('../../../fixtures/goldens/sd15/model', import.meta.url))
 
@@ -36,7 +36,7 @@ describe('the denoising loop', () => {
   let directory: string
   let host: ModelHost
   let checkpoint: Checkpoint
-  let stages: Stages
+  let stages: Stages & UnetStages
   let tokenizers: ClipTokenizer[]
 
   beforeAll(async () => {

@@ -3,7 +3,16 @@ import { applyGuidance, rescaleGuidance } from '../sampling/guidance.js'
 import { createScheduler, type SchedulerDescription } from '../sampling/schedulers/index.js'
 import type { LatentDims } from './latents.js'
 import { createBatchNoise, type Draw, type NoiseDescription } from './noise.js'
-import type { ActiveControl, Conditioning, PassOptions, PreparedAdapters, Stages, Tensor } from './stages.js'
+import type {
+  ActiveControl,
+  Conditioning,
+  DeviceTiming,
+  PassOptions,
+  PassTiming,
+  PreparedAdapters,
+  Tensor,
+  UnetStages,
+} from './stages.js'
 import { restoreKnown, type Start } from './start.js'
 
 /** One finished step. */
@@ -22,6 +31,10 @@ export interface DenoiseStep {
   readonly elapsedMs: number
   /** Of that: inside the runtime's own runs. */
   readonly runtimeMs: number
+  /** Where the time of its passes went, device by device, if the stages tell. */
+  readonly devices?: readonly DeviceTiming[]
+  /** Whether the adapters of the plan were in effect. */
+  readonly adapted: boolean
 }
 
 /** All that the loop needs besides the networks. Plain data and tensors of the stages: it crosses process borders. */
@@ -39,12 +52,23 @@ export interface DenoisePlan {
   readonly dims: LatentDims
   readonly guidanceScale: number
   readonly guidanceRescale: number
-  /** Adapters, and the number of the model call of this job from which on they are in effect. */
-  readonly adapters?: { readonly prepared: PreparedAdapters; readonly fromCall: number }
+  readonly adapters?: AdapterWindow
   readonly controls?: readonly ControlWindow[]
   /** The noise of stochastic schedulers, behind what was drawn for the start. */
   readonly noise: NoiseDescription
   readonly drawn: readonly Draw[]
+}
+
+/**
+ * Adapters of a job, and when they take effect. Bounded asynchronous loading (SwiftDiffusion, arXiv 2407.02031): the first
+ * calls may run on the base weights while the adapters are still being computed.
+ */
+export interface AdapterWindow {
+  readonly prepared: PreparedAdapters
+  /** The model call of this job at which they take effect, neither earlier nor later. @default see `boundCall` */
+  readonly fromCall?: number
+  /** Without `fromCall`: they take effect as soon as they are ready, and this call waits for them. @default 0 */
+  readonly boundCall?: number
 }
 
 /** A ControlNet and the part of the schedule in which it takes part, as fractions. */
@@ -70,7 +94,7 @@ export interface DenoiseOptions {
  * @throws SwiftdError CANCELLED when `signal` aborts
  */
 export async function denoise(
-  stages: Pick<Stages, 'allocate' | 'predictNoise'>,
+  stages: UnetStages,
   plan: DenoisePlan,
   { signal, onStep, finished = [] }: DenoiseOptions = {},
 ): Promise<Float32Array> {
@@ -87,6 +111,7 @@ export async function denoise(
   const sample = stages.allocate([batch, channels + extraChannels, height, width])
   const prediction = stages.allocate([batch, channels, height, width])
   let latents = start.latents
+  let adapted = false
   let last = performance.now()
   try {
     for (let done = 0; done < total; done++) {
@@ -94,13 +119,14 @@ export async function denoise(
       const timestep = scheduler.timesteps[index]
       if (signal?.aborted) throw new SwiftdError('CANCELLED', 'The job was cancelled.')
 
-      let runtimeMs = 0
+      let timing: PassTiming = { runtimeMs: 0 }
       let modelOutput = finished.at(done)
       if (!modelOutput) {
         fillSample(sample, scheduler.scaleModelInput(latents, index), start.extraChannels, count)
         const conditioning = conditionings[plan.conditioningAt?.[index] ?? 0]
-        const options = passOptions(plan, done, total)
-        ;({ runtimeMs } = await stages.predictNoise(sample, timestep, conditioning, prediction, options))
+        adapted ||= takeEffect(stages, plan.adapters, done)
+        const options = passOptions(plan, adapted, done, total, guided ? count : 0)
+        timing = await stages.predictNoise(sample, timestep, conditioning, prediction, options)
         modelOutput = guided ? guide(prediction.data, guidanceScale, guidanceRescale, count) : prediction.data
       }
 
@@ -112,7 +138,7 @@ export async function denoise(
       const now = performance.now()
       const elapsedMs = now - last
       last = now
-      await onStep?.({ index: done, total, timestep, sigma, latents, modelOutput, elapsedMs, runtimeMs })
+      await onStep?.({ index: done, total, timestep, sigma, latents, modelOutput, elapsedMs, adapted, ...timing })
     }
     return latents
   } finally {
@@ -121,12 +147,30 @@ export async function denoise(
   }
 }
 
+/** Whether a plan's adapters are in effect from model call `done` on. */
+function takeEffect(
+  { adaptersReady }: UnetStages,
+  adapters: AdapterWindow | undefined,
+  done: number,
+): boolean {
+  if (!adapters) return false
+  const { prepared, fromCall, boundCall = 0 } = adapters
+  if (fromCall !== undefined) return done >= fromCall
+  return done >= boundCall || (adaptersReady?.(prepared) ?? true)
+}
+
 /** The adapters and ControlNets of model call `done` of `total`; a ControlNet is off where diffusers switches it off. */
-function passOptions({ adapters, controls }: DenoisePlan, done: number, total: number): PassOptions | undefined {
-  const effective = adapters && done >= adapters.fromCall ? adapters.prepared : undefined
+function passOptions(
+  { adapters, controls }: DenoisePlan,
+  adapted: boolean,
+  done: number,
+  total: number,
+  positiveRow: number,
+): PassOptions | undefined {
+  const effective = adapted ? adapters?.prepared : undefined
   const active = controls?.filter(({ start, end }) => !(done / total < start || (done + 1) / total > end))
   if (!effective && !active?.length) return undefined
-  return { ...(effective && { adapters: effective }), ...(active?.length && { controls: active }) }
+  return { positiveRow, ...(effective && { adapters: effective }), ...(active?.length && { controls: active }) }
 }
 
 /** Combines a prediction's halves, [negative, positive] of `count` images each, into a new array. */

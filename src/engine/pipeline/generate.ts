@@ -9,10 +9,10 @@ import {
   type ConditioningInputs,
   type EncodedConditioning,
 } from './conditioning.js'
-import { denoise, type DenoiseOptions, type DenoisePlan } from './denoise.js'
+import type { AdapterWindow, DenoiseOptions, DenoisePlan } from './denoise.js'
 import { decodeLatents, latentDims } from './latents.js'
 import { createBatchNoise, noiseOf, withVariation } from './noise.js'
-import { batchPrompts, checkRequest, type GenerateRequest } from './request.js'
+import { batchPrompts, checkRequest, type AdapterRequest, type GenerateRequest } from './request.js'
 import type { Stages } from './stages.js'
 import { startFromImage, startFromNoise, startInpainting, type Start, type StartInputs } from './start.js'
 
@@ -76,17 +76,15 @@ export async function generate(inputs: GenerateInputs): Promise<GenerateResult> 
       guidanceScale: request.guidanceScale,
       guidanceRescale: request.guidanceRescale ?? 0,
       ...(request.controls && { controls: request.controls }),
-      ...(request.adapters && {
-        adapters: { prepared: request.adapters.prepared, fromCall: switchCall(request, scheduler.order) },
-      }),
+      ...(request.adapters && { adapters: adapterWindow(request.adapters, scheduler.order) }),
       noise: described,
       drawn: noise.drawn,
     }
     const options = { signal, onStep }
-    const latents = await (stages.denoise?.(plan, options) ?? denoise(stages, plan, options))
+    const latents = await stages.denoise(plan, options)
 
     onPhase?.('decoding')
-    const decoded = await decodeLatents(checkpoint, stages, latents, dims)
+    const decoded = await decodeLatents(checkpoint, stages, latents, dims, request.vaeTiling)
     const images = toRgbImages({ dims: [count, 3, request.height, request.width], data: decoded })
     return { images, latents, decoded, timesteps: scheduler.timesteps.slice(start.index) }
   } finally {
@@ -94,9 +92,10 @@ export async function generate(inputs: GenerateInputs): Promise<GenerateResult> 
   }
 }
 
-/** The model call of a job at which its adapters take effect. */
-function switchCall({ adapters }: GenerateRequest, order: number): number {
-  return (adapters?.fromStep ?? 0) * order
+/** When a job's adapters take effect, in model calls. */
+function adapterWindow({ prepared, fromStep, boundStep }: AdapterRequest, order: number): AdapterWindow {
+  if (fromStep !== undefined) return { prepared, fromCall: fromStep * order }
+  return { prepared, boundCall: (boundStep ?? 0) * order }
 }
 
 /**
@@ -106,14 +105,14 @@ function switchCall({ adapters }: GenerateRequest, order: number): number {
 async function encodeWithAdapters(inputs: ConditioningInputs, order: number): Promise<EncodedConditioning> {
   const { stages, request } = inputs
   const { adapters } = request
-  const from = switchCall(request, order)
-  if (!adapters || (from > 0 && !adapters.switchTextEncoders)) return encodeConditioning(inputs)
+  if (!adapters) return encodeConditioning(inputs)
   const adapted: Stages = {
     ...stages,
     encodePrompt: (tokens, clipSkip) => stages.encodePrompt(tokens, clipSkip, adapters.prepared),
   }
   const withAdapters = await encodeConditioning({ ...inputs, stages: adapted })
-  if (from === 0) return withAdapters
+  const from = (adapters.fromStep ?? 0) * order
+  if (from === 0 || !adapters.switchTextEncoders) return withAdapters
   return switchConditioning(await encodeConditioning(inputs), withAdapters, from, inputs.calls)
 }
 

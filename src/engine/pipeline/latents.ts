@@ -1,7 +1,7 @@
 import { concatenate } from '../tensor.js'
 import type { Checkpoint } from '../weights/checkpoint.js'
 import type { Stages } from './stages.js'
-import { createTileBlend, DEFAULT_TILING, TILE_ABOVE, tileStarts, tileWeights, type Tiling } from './vae-tiling.js'
+import { chooseTiling, createTileBlend, tileStarts, tileWeights, type Tiling, type VaeTiling } from './vae-tiling.js'
 
 export type LatentDims = readonly [count: number, channels: number, height: number, width: number]
 
@@ -16,7 +16,7 @@ export function latentDims(
 
 /**
  * Decodes latents (N, C, h, w) image by image, which bounds the memory, and large images tile by tile.
- * @param tiling how to tile; undefined decides by the size
+ * @param tiling how to tile; `auto` decides by the size
  * @returns (N, 3, H, W) in about -1..1
  */
 export async function decodeLatents(
@@ -24,11 +24,10 @@ export async function decodeLatents(
   stages: Stages,
   latents: Float32Array,
   dims: LatentDims,
-  tiling?: Tiling | 'off',
+  tiling: Tiling | VaeTiling = 'auto',
 ): Promise<Float32Array> {
   const [count, channels, height, width] = dims
-  const large = Math.max(height, width) > TILE_ABOVE
-  const chosen = tiling === 'off' ? undefined : (tiling ?? (large ? DEFAULT_TILING : undefined))
+  const chosen = typeof tiling === 'string' ? chooseTiling(tiling, height, width) : tiling
   const perImage = channels * height * width
   const scaled = latents.map((value) => value / checkpoint.vae.config.scaling_factor)
   const images: Float32Array[] = []

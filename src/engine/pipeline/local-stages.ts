@@ -5,7 +5,16 @@ import { controlResiduals, type ControlPass } from '../networks/control-pass.js'
 import type { TrunkInputs } from '../networks/unet.js'
 import type { NativeHandle } from '../ort/native.js'
 import { allocateTensor, nativeOf } from './local-tensor.js'
-import type { Conditioning, PassOptions, PreparedAdapters, PreparedControl, Stages, Tensor } from './stages.js'
+import { denoise } from './denoise.js'
+import type {
+  Conditioning,
+  PassOptions,
+  PreparedAdapters,
+  PreparedControl,
+  Stages,
+  Tensor,
+  UnetStages,
+} from './stages.js'
 
 /** Adapters that are prepared for a model of this process. */
 export interface LocalAdapters extends PreparedAdapters {
@@ -19,9 +28,12 @@ export interface LocalControl extends PreparedControl {
 }
 
 /** The stages of a model that is loaded in this process. */
-export function localStages(model: BaseModel, signal?: AbortSignal): Stages {
+export function localStages(model: BaseModel, signal?: AbortSignal): Stages & UnetStages {
   const { checkpoint } = model
   return {
+    denoise(plan, options) {
+      return denoise(this, plan, options)
+    },
     allocate: allocateTensor,
     async encodePrompt(tokens, clipSkip, adapters) {
       const dims = promptDims(checkpoint)
@@ -34,7 +46,7 @@ export function localStages(model: BaseModel, signal?: AbortSignal): Stages {
     async predictNoise(sample, timestep, conditioning, out, options = {}) {
       const inputs = trunkInputs(sample, timestep, conditioning)
       if (!options.controls) return model.predictNoise(inputs, nativeOf(out), callOptions(signal, options.adapters))
-      const residuals = await controlResiduals(inputs, controlPasses(options), signal)
+      const residuals = await controlResiduals(inputs, controlPasses(options), options.positiveRow, signal)
       try {
         const call = { ...callOptions(signal, options.adapters), residuals: residuals.scaled }
         const { runtimeMs } = await model.predictNoise(inputs, nativeOf(out), call)
@@ -78,8 +90,8 @@ function callOptions(signal: AbortSignal | undefined, adapters: PreparedAdapters
 }
 
 function controlPasses({ controls = [] }: PassOptions): ControlPass[] {
-  return controls.map(({ control, scale, guessMode }) => {
+  return controls.map(({ control, ...strength }) => {
     const { network, conditioning } = control as LocalControl
-    return { network, conditioning, scale, guessMode }
+    return { network, conditioning, ...strength }
   })
 }

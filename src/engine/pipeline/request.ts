@@ -6,6 +6,7 @@ import type { Emphasis } from './emphasis.js'
 import type { ControlWindow } from './denoise.js'
 import type { GrayImage } from './mask.js'
 import type { PreparedAdapters } from './stages.js'
+import type { VaeTiling } from './vae-tiling.js'
 
 /** Height and width, as diffusers orders them. */
 export type Size = readonly [height: number, width: number]
@@ -35,8 +36,10 @@ export type NoiseConvention = 'diffusers' | 'a1111'
 /** LoRAs of a job, prepared for the stages that it runs on. */
 export interface AdapterRequest {
   readonly prepared: PreparedAdapters
-  /** The step from which on the UNet has them; the steps before run on the base weights. @default 0 */
+  /** The step from which on the UNet has them, neither earlier nor later; the steps before run on the base weights. */
   readonly fromStep?: number
+  /** Without `fromStep`: the UNet has them as soon as they are ready, and this step waits for them. @default 0 */
+  readonly boundStep?: number
   /** Encode the prompts without them at first, and again when they take effect. Else they count from the start. */
   readonly switchTextEncoders?: boolean
 }
@@ -94,6 +97,8 @@ export interface GenerateRequest {
   readonly mask?: GrayImage
   /** How much of the picture is redone, over 0 to 1: the share of the steps that run. @default 1 */
   readonly strength?: number
+  /** Whether to decode the picture in tiles. @default 'auto', by its size */
+  readonly vaeTiling?: VaeTiling
   readonly adapters?: AdapterRequest
   readonly controls?: readonly ControlWindow[]
   readonly sizes?: SizeConditioning
@@ -163,12 +168,27 @@ export function checkRequest({ width, height, seeds, ...request }: GenerateReque
   }
   checkPictures({ width, height, seeds, ...request })
   checkConventions({ width, height, seeds, ...request })
+  checkClipSkip(request, checkpoint)
   const hasMaskChannels = unet.config.in_channels > unet.config.out_channels
   if (hasMaskChannels && !request.mask) {
     const channels = `${unet.config.in_channels} input channels`
     const sentence = `${checkpoint.name} is an inpainting model (its UNet has ${channels}); give it an image and a mask.`
     throw new SwiftdError('INVALID_REQUEST', sentence)
   }
+}
+
+/** The text encoders must have the layers that are left out. The a1111 syntax counts from 1 and only SD heeds it. */
+function checkClipSkip(
+  { clipSkip, promptSyntax }: Partial<GenerateRequest>,
+  { family, textEncoders }: Checkpoint,
+): void {
+  const first = promptSyntax === 'a1111' ? 1 : 0
+  if (clipSkip === undefined || (first === 1 && family === 'sdxl')) return
+  const layers = Math.min(...textEncoders.map(({ config }) => config.num_hidden_layers))
+  const most = layers - (family === 'sdxl' ? 1 : 0) + first
+  if (clipSkip <= most) return
+  const sentence = `A clip skip of ${clipSkip} is too large; this model allows ${first} to ${most}.`
+  throw new SwiftdError('INVALID_REQUEST', sentence)
 }
 
 /** What one convention has and the other has not. */

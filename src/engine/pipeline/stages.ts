@@ -1,3 +1,4 @@
+import type { ControlStrength } from './control-strength.js'
 import type { DenoiseOptions, DenoisePlan } from './denoise.js'
 
 /**
@@ -16,6 +17,26 @@ export interface Tensor {
 /** How long the runtime's own runs of a call took, in milliseconds. */
 export interface Timing {
   readonly runtimeMs: number
+}
+
+/** What one device did in a pass of the UNet. Times are milliseconds. */
+export interface DeviceTiming {
+  readonly device: string
+  /** base: the UNet, or its first part. second: another part of the batch. controlnet: a ControlNet. */
+  readonly role: 'base' | 'second' | 'controlnet'
+  readonly encoderMs?: number
+  readonly decoderMs?: number
+  readonly controlNetMs?: number
+  /** base and second: waiting for residuals when the encoder was done. */
+  readonly waitMs?: number
+  /** What asking another process took besides its computing: messages there and back. */
+  readonly messageMs?: number
+  /** Bytes that another process wrote for this pass, into memory that both share. */
+  readonly sharedBytes?: number
+}
+
+export interface PassTiming extends Timing {
+  readonly devices?: readonly DeviceTiming[]
 }
 
 /** One encoded prompt. */
@@ -47,16 +68,14 @@ export interface PreparedControl {
 }
 
 /** A ControlNet that takes part in a pass. */
-export interface ActiveControl {
+export interface ActiveControl extends ControlStrength {
   readonly control: PreparedControl
-  /** The factor of its residuals. */
-  readonly scale: number
-  /** It sees only the positive half, and its residuals count less the earlier they enter (diffusers' guess_mode). */
-  readonly guessMode: boolean
 }
 
 /** What may change a pass of the UNet besides its inputs. */
 export interface PassOptions {
+  /** The rows before this one are the negative half of the guidance. @default 0 */
+  readonly positiveRow?: number
   readonly adapters?: PreparedAdapters
   readonly controls?: readonly ActiveControl[]
 }
@@ -76,6 +95,26 @@ export interface Stages {
     adapters?: PreparedAdapters,
   ): Promise<PromptEmbedding>
   /**
+   * Decodes latents, (N, 4, h, w), already divided by the scaling factor.
+   * @returns (N, 3, 8h, 8w) in about -1..1
+   */
+  decodeLatents(latents: Tensor): Promise<Tensor>
+  /**
+   * Encodes pictures, (N, 3, H, W) in -1..1.
+   * @returns (N, 8, H/8, W/8): the posterior's mean, then its log variance, not scaled
+   */
+  encodeImage(image: Tensor): Promise<Tensor>
+  /**
+   * The denoising loop. It belongs to the stages, since it runs where the networks are: in this process, or in a worker,
+   * where nothing waits for messages between steps. All use `denoise.ts`.
+   * @returns the final latents
+   */
+  denoise(plan: DenoisePlan, options: DenoiseOptions): Promise<Float32Array>
+}
+
+/** What the denoising loop itself needs of the networks. */
+export interface UnetStages extends Pick<Stages, 'allocate'> {
+  /**
    * One pass of the UNet.
    * @param sample (B, C, h, w) scaled latents
    * @param timestep the training timestep, one for the whole batch
@@ -87,21 +126,7 @@ export interface Stages {
     conditioning: Conditioning,
     out: Tensor,
     options?: PassOptions,
-  ): Promise<Timing>
-  /**
-   * Decodes latents, (N, 4, h, w), already divided by the scaling factor.
-   * @returns (N, 3, 8h, 8w) in about -1..1
-   */
-  decodeLatents(latents: Tensor): Promise<Tensor>
-  /**
-   * Encodes pictures, (N, 3, H, W) in -1..1.
-   * @returns (N, 8, H/8, W/8): the posterior's mean, then its log variance, not scaled
-   */
-  encodeImage(image: Tensor): Promise<Tensor>
-  /**
-   * The whole denoising loop at once, for stages whose networks all live in one other place: then nothing waits for
-   * messages between steps. Absent: the pipeline runs the loop itself, by `predictNoise`.
-   * @returns the final latents
-   */
-  denoise?(plan: DenoisePlan, options: DenoiseOptions): Promise<Float32Array>
+  ): Promise<PassTiming>
+  /** Whether a pass with these adapters would not have to wait for them. Absent: it would not. */
+  adaptersReady?(adapters: PreparedAdapters): boolean
 }

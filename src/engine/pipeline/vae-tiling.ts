@@ -15,6 +15,15 @@ export const TILE_ABOVE = 128
 /** Tiles of 512 x 512 pixels that share a quarter with each neighbour. */
 export const DEFAULT_TILING: Tiling = { tile: 64, overlap: 16 }
 
+/** Whether to decode in tiles: as the size demands, always, or never. */
+export type VaeTiling = 'auto' | 'on' | 'off'
+
+/** The tiles of an image of a size in latents, or undefined to decode it as a whole. */
+export function chooseTiling(choice: VaeTiling, height: number, width: number): Tiling | undefined {
+  const tiled = choice === 'on' || (choice === 'auto' && Math.max(height, width) > TILE_ABOVE)
+  return tiled ? DEFAULT_TILING : undefined
+}
+
 /** Where tiles begin along one axis: evenly spaced, the first at 0 and the last ending at `length`. */
 export function tileStarts(length: number, { tile, overlap }: Tiling): number[] {
   if (length <= tile) return [0]

@@ -1,9 +1,15 @@
 import { basename } from 'node:path'
 import { SwiftdError } from '../errors.js'
 import { allocateNative, type NativeMemory } from '../memory/native-memory.js'
-import { elementCount, tensorBytes, type NativeTensor } from '../tensor.js'
+import { elementCount, tensorBytes, type ElementType, type NativeTensor } from '../tensor.js'
 import { isFloat, widenInto, widenTensor } from './half.js'
-import { openSafetensors, type SafetensorsFile, type StoredTensor } from './safetensors.js'
+import {
+  ELEMENT_BYTES,
+  openSafetensors,
+  type SafetensorsFile,
+  type StoredDtype,
+  type StoredTensor,
+} from './safetensors.js'
 
 /** What an adapter changes: the UNet, or one of the text encoders. */
 export type AdapterTarget = 'unet' | 'text_encoder' | 'text_encoder_2'
@@ -14,7 +20,7 @@ export interface AdapterLayer {
   /** The module's name as the file spells it: dotted (diffusers) or joined by underscores (kohya). */
   readonly module: string
   readonly joined: boolean
-  /** (rank, in) or (rank, in, kh, kw) */
+  /** (rank, in) or (rank, in, kh, kw), in the file's own type if the runtime has it */
   readonly down: NativeTensor
   /** (out, rank) or (out, rank, 1, 1) */
   readonly up: NativeTensor
@@ -22,12 +28,13 @@ export interface AdapterLayer {
   readonly rank: number
 }
 
-/** A LoRA file, read and widened to float32, independent of any model. */
+/** An open LoRA file, independent of any model. Its layers lie in the mapped file; that their values are numbers is not checked. */
 export interface Adapter {
   readonly path: string
   readonly name: string
   readonly metadata: Readonly<Record<string, string>>
   readonly layers: readonly AdapterLayer[]
+  /** Unmaps the file: the layers become invalid. */
   release(): void
 }
 
@@ -79,19 +86,22 @@ export function openAdapter(path: string): Adapter {
       name: basename(path).replace(/\.safetensors$/, ''),
       metadata: { ...file.metadata },
       layers,
-      release: () => memories.splice(0).forEach((memory) => memory.release()),
+      release() {
+        memories.splice(0).forEach((memory) => memory.release())
+        file.close()
+      },
     }
   } catch (error) {
     memories.forEach((memory) => memory.release())
-    throw error
-  } finally {
     file.close()
+    throw error
   }
 }
 
 type Parts = Partial<Record<Part, StoredTensor>>
 
-function groupParts(file: SafetensorsFile): [string, Parts][] {
+/** The tensors of each layer, by the layer's key. Throws SwiftdError UNSUPPORTED_MODEL for other kinds of adapters. */
+export function groupParts(file: SafetensorsFile): [string, Parts][] {
   const groups = new Map<string, Parts>()
   for (const tensor of file.tensors.values()) {
     const foreign = FOREIGN.find(([pattern]) => pattern.test(tensor.name))
@@ -128,38 +138,45 @@ function readLayer(
       `${file.path} has parts of shapes ${shapes} for "${key}", which do not multiply.`,
     )
   }
+  // The patch graph reads both parts in one type.
+  const mixed = up.dtype !== down.dtype
   return {
     ...nameOf(key),
-    down: widen(file, down, memories),
-    up: widen(file, up, memories),
+    down: layerTensor(file, down, memories, mixed),
+    up: layerTensor(file, up, memories, mixed),
     alpha: alpha ? widenTensor(file, alpha)[0] : rank,
     rank,
   }
 }
 
-/** Copies a tensor into native memory as float32: the file may be closed, moved or deleted while the adapter is in use. */
-function widen(file: SafetensorsFile, tensor: StoredTensor, memories: NativeMemory[]): NativeTensor {
+/** The stored types that the runtime widens by itself. */
+const RUNTIME_TYPES: Partial<Record<StoredDtype, ElementType>> = { F32: 'float32', F16: 'float16', BF16: 'bfloat16' }
+
+/** A tensor as it lies in the file; a float32 copy of it where the runtime cannot read it there. */
+function layerTensor(
+  file: SafetensorsFile,
+  tensor: StoredTensor,
+  memories: NativeMemory[],
+  widened: boolean,
+): NativeTensor {
   if (!isFloat(tensor.dtype)) {
     throw new SwiftdError(
       'INVALID_WEIGHTS',
       `${file.path} has ${tensor.dtype} values in "${tensor.name}"; LoRAs hold floats.`,
     )
   }
+  const type = widened ? undefined : RUNTIME_TYPES[tensor.dtype]
+  if (type && tensor.offset % ELEMENT_BYTES[tensor.dtype] === 0) {
+    return { type, dims: tensor.shape, address: file.addressOf(tensor) }
+  }
   const memory = allocateNative(tensorBytes('float32', tensor.shape))
   memories.push(memory)
-  const values = memory.floats.subarray(0, elementCount(tensor.shape))
-  widenInto(values, file.bytesOf(tensor).slice(), tensor.dtype)
-  if (values.some((value) => !Number.isFinite(value))) {
-    throw new SwiftdError(
-      'INVALID_WEIGHTS',
-      `${file.path} has values that are no numbers in "${tensor.name}"; it is damaged.`,
-    )
-  }
+  widenInto(memory.floats.subarray(0, elementCount(tensor.shape)), file.bytesOf(tensor).slice(), tensor.dtype)
   return { type: 'float32', dims: tensor.shape, address: memory.address }
 }
 
 /** The target and the module that a layer's key names. */
-function nameOf(key: string): Pick<AdapterLayer, 'target' | 'module' | 'joined'> {
+export function nameOf(key: string): Pick<AdapterLayer, 'target' | 'module' | 'joined'> {
   const joined = JOINED.find(([prefix]) => key.startsWith(prefix))
   if (joined) return { target: joined[1], module: key.slice(joined[0].length), joined: true }
   const dotted = /^(unet|text_encoder_2|text_encoder)\.(.+)$/.exec(key)

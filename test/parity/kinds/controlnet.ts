@@ -1,12 +1,14 @@
 import { join } from 'node:path'
 import { z } from 'zod'
 import { openControlNet, type ControlNet } from '../../../src/engine/networks/controlnet.js'
+import { residualDims } from '../../../src/engine/graph/trunk-shapes.js'
+import { nativeOf } from '../../../src/engine/pipeline/local-tensor.js'
 import { readControlNetConfig } from '../../../src/engine/weights/config.js'
 import { openSafetensors } from '../../../src/engine/weights/safetensors.js'
 import { weightsFromFile } from '../../../src/engine/weights/weights.js'
 import type { ParityContext, ParityKind } from '../context.js'
 import { measure, toleranceSchema, type Tensor } from '../measure.js'
-import { copyValue, modelHost, withNative } from '../model.js'
+import { copyTensor, modelHost, withNative } from '../model.js'
 import { trunkInputs } from './unet.js'
 
 const caseSchema = z.looseObject({
@@ -21,15 +23,17 @@ const caseSchema = z.looseObject({
 export const controlnet: ParityKind = async (context) => {
   const golden = caseSchema.parse(context.case)
   const network = await openComponent(context, golden.component)
-  return withNative(async (native) => {
+  return withNative(async (native, allocate) => {
     const { conditioning } = await network.embed(native(context.input('cond')))
-    const { residuals } = await network.run(trunkInputs(context, golden.timestep, native), conditioning)
+    const inputs = trunkInputs(context, golden.timestep, native)
+    const residuals = residualDims(network.shapes, inputs.sample.dims).map(allocate)
+    await network.run(inputs, conditioning, residuals.map(nativeOf))
     const expected = [...context.outputs('down_block_residuals'), context.output('mid_block_residual')]
     const measurements = residuals.flatMap((residual, index) => {
       const scale = golden.conditioning_scale * (golden.guess_mode ? guessFactor(index, residuals.length) : 1)
-      return measure(`residual.${index}`, golden.tolerance, scaled(copyValue(residual), scale), expected[index])
+      return measure(`residual.${index}`, golden.tolerance, scaled(copyTensor(residual), scale), expected[index])
     })
-    for (const handle of [...residuals, conditioning]) handle.release()
+    conditioning.release()
     return { measurements }
   })
 }

@@ -4,10 +4,9 @@ import { TEXT_ENCODER_NAMES } from '../../../src/engine/graph/text-encoder.js'
 import type { AdapterSet } from '../../../src/engine/networks/adapter-set.js'
 import type { BaseModel } from '../../../src/engine/networks/base-model.js'
 import { nativeOf } from '../../../src/engine/pipeline/local-tensor.js'
-import { openAdapter } from '../../../src/engine/weights/adapter.js'
 import type { ParityContext, ParityKind } from '../context.js'
 import { measure, toleranceSchema, type Measurement } from '../measure.js'
-import { copyTensor, familyModel, withNative } from '../model.js'
+import { copyTensor, familyModel, modelHost, withNative } from '../model.js'
 import { trunkInputs } from './unet.js'
 
 /** LoRAs as a case names them: files of one entry hold the same weights in different spellings. */
@@ -24,16 +23,15 @@ export async function forEachSpelling(
   const spellings = Math.max(...loras.map(({ files }) => files.length))
   for (let spelling = 0; spelling < spellings; spelling++) {
     const files = loras.map(({ files: choices }) => choices[spelling % choices.length])
-    const opened = files.map((file) => openAdapter(join(context.family.dir, file)))
-    const uses = opened.map((adapter, index) => ({ adapter, scale: loras[index].scale }))
-    const adapters = await model.prepareAdapters(uses)
+    const uses = files.map((file, index) => ({ path: join(context.family.dir, file), scale: loras[index].scale }))
+    const { adapters } = await modelHost(context)
+    const lease = await adapters.acquire(model, uses)
     try {
-      await task(adapters, files.map((file) => file.replace(/^lora\/|\.safetensors$/g, '')).join('+'))
+      const set = await lease.value.whole()
+      await task(set, files.map((file) => file.replace(/^lora\/|\.safetensors$/g, '')).join('+'))
     } finally {
-      model.networks.unet.useOverlay(undefined)
-      model.networks.textEncoders.forEach((encoder) => encoder.useOverlay(undefined))
-      adapters.release()
-      opened.forEach((adapter) => adapter.release())
+      lease.end()
+      await adapters.forget(model)
     }
   }
 }

@@ -7,6 +7,7 @@ import { admit } from '../../jobs/admission.js'
 import { createJob, type JobRecord } from '../../jobs/job.js'
 import type { JobQueue } from '../../jobs/job-queue.js'
 import type { JobStore } from '../../jobs/job-store.js'
+import { MAX_REQUEST_BYTES } from '../../protocol/limits.js'
 import type { Job } from '../../protocol/job.js'
 import { eventLines } from '../event-stream.js'
 
@@ -18,9 +19,9 @@ export function jobRoutes(app: FastifyInstance, { queue, store }: { queue: JobQu
   const describe = (job: JobRecord): Job => job.describe(queue.positionOf(job))
   const jobOf = (params: unknown): JobRecord => store.get(JobParams.parse(params).id)
 
-  app.post('/v1/jobs', (request, reply) => {
-    const resolved = admit(request.body)
-    const job = queue.submit((queuePosition) => createJob(randomBytes(6).toString('hex'), resolved, queuePosition))
+  app.post('/v1/jobs', { bodyLimit: MAX_REQUEST_BYTES }, async (request, reply) => {
+    const admitted = await admit(request.body)
+    const job = queue.submit((queuePosition) => createJob(randomBytes(6).toString('hex'), admitted, queuePosition))
     return reply.code(202).header('location', `/v1/jobs/${job.id}`).send(describe(job))
   })
 

@@ -1,0 +1,55 @@
+import { Flags } from '@oclif/core'
+import { LIMITS } from '../../daemon/protocol/limits.js'
+import { CONTROL_FLAGS, LORA_FLAGS, PLACEMENT_FLAGS } from './adapter-flags.js'
+import { numberFlag, SECONDS } from './flags.js'
+import { PICTURE_FLAGS, VAE_FLAGS } from './picture-flags.js'
+import { NOISE_FLAGS, PROMPT_FLAGS, SAMPLING_FLAGS } from './sampling-flags.js'
+
+/** All flags of `swiftd generate`, by their groups. */
+export const GENERATE_FLAGS = {
+  output: Flags.string({
+    char: 'o',
+    description:
+      'File to write, replaced if it exists; - is stdout. {seed} and {index} in its name stand for those of the image. ' +
+      'By default a new file swiftd-SEED.png.',
+    env: 'SWIFTD_OUTPUT',
+    helpValue: 'PATH',
+  }),
+  from: Flags.string({
+    description: 'Make a PNG of swiftd or A1111 again from its metadata. Other flags change it.',
+    env: 'SWIFTD_FROM',
+    helpValue: 'FILE',
+  }),
+  model: Flags.string({
+    description:
+      'Name of a model, or path of a diffusers folder (./name in the current directory) or .safetensors file.',
+    env: 'SWIFTD_MODEL',
+    default: 'demo',
+    helpValue: 'NAME|PATH',
+  }),
+  width: numberFlag('width', {
+    description: 'Pixels, a multiple of 8. By default the size the model was made for.',
+    env: 'SWIFTD_WIDTH',
+    range: LIMITS.width,
+  }),
+  height: numberFlag('height', {
+    description: 'Pixels, a multiple of 8. By default the size the model was made for.',
+    env: 'SWIFTD_HEIGHT',
+    range: LIMITS.height,
+  }),
+  timeout: numberFlag('timeout', {
+    description: 'Cancel the job and exit with 124 if the image is not ready after this many seconds.',
+    env: 'SWIFTD_TIMEOUT',
+    range: SECONDS,
+    helpValue: 'SECONDS',
+  }),
+  quiet: Flags.boolean({ char: 'q', description: 'Show no progress.', env: 'SWIFTD_QUIET' }),
+  ...PROMPT_FLAGS,
+  ...SAMPLING_FLAGS,
+  ...NOISE_FLAGS,
+  ...PICTURE_FLAGS,
+  ...LORA_FLAGS,
+  ...CONTROL_FLAGS,
+  ...VAE_FLAGS,
+  ...PLACEMENT_FLAGS,
+}

@@ -1,0 +1,35 @@
+import { Flags } from '@oclif/core'
+
+interface ListFlagOptions<T> {
+  readonly description: string
+  readonly env: string
+  readonly helpValue: string
+  readonly helpGroup: string
+  /** What separates the values in the environment. On the command line the flag is repeated. */
+  readonly separator: string
+  readonly parse: (text: string) => T
+}
+
+/**
+ * A flag that may be given several times. oclif gives one list for each time, and for the environment a single one:
+ * `flatten` makes one list of either.
+ */
+export function listFlag<T>({ separator, parse, ...options }: ListFlagOptions<T>) {
+  return Flags.custom<T[]>({
+    ...options,
+    description: `${options.description} May be repeated; in ${options.env} "${separator}" separates several.`,
+    multiple: true,
+    multipleNonGreedy: true,
+    async parse(text) {
+      const fromEnvironment = text === process.env[options.env]
+      // The errors of `parse` must be rejections.
+      await Promise.resolve()
+      return (fromEnvironment ? text.split(separator) : [text]).map((each) => parse(each.trim()))
+    },
+  })()
+}
+
+/** The values of a list flag; undefined if it was not given. */
+export function flatten<T>(lists: readonly (T | readonly T[])[] | undefined): T[] | undefined {
+  return lists?.flat() as T[] | undefined
+}

@@ -1,0 +1,61 @@
+import { residualDims } from '../../engine/graph/trunk-shapes.js'
+import { promptDims } from '../../engine/networks/base-model.js'
+import { allocateTensor, type LocalTensor } from '../../engine/pipeline/local-tensor.js'
+import type { Parameters, Result } from './messages.js'
+import type { WorkerState } from './worker-state.js'
+
+/** The first pass pays for pages and buffers that later ones have. */
+const WARM_UP = 1
+const TIMED = 1
+
+/**
+ * Times one pass of a UNet, and of a ControlNet, on this device, on zeros: how long it takes does not depend on the values.
+ */
+export async function measurePass(
+  state: WorkerState,
+  { model: reference, latents, controlNet }: Parameters<'measure'>,
+  signal: AbortSignal,
+): Promise<Result<'measure'>> {
+  const model = state.modelOf(reference)
+  const { unet } = model.checkpoint
+  const [batch, , height, width] = latents
+  const { hiddenStates, pooled } = promptDims(model.checkpoint)
+  const held: LocalTensor[] = []
+  const tensor = (dims: readonly number[]) => {
+    const made = allocateTensor(dims)
+    held.push(made)
+    return made.native
+  }
+  const inputs = {
+    sample: tensor([batch, unet.config.in_channels, height, width]),
+    timestep: 500,
+    encoderHiddenStates: tensor([batch, ...hiddenStates.slice(1)]),
+    ...(pooled && { textEmbeds: tensor([batch, ...pooled.slice(1)]), timeIds: tensor([batch, 6]) }),
+  }
+  const out = tensor([batch, unet.config.out_channels, height, width])
+  try {
+    let timing = { encoderMs: 0, decoderMs: 0 }
+    for (let round = 0; round < WARM_UP + TIMED; round++) timing = await model.predictNoise(inputs, out, { signal })
+    const { encoderMs, decoderMs } = timing
+    if (controlNet === undefined) return { encoderMs, decoderMs }
+
+    const lease = await state.controlNet(controlNet, reference)
+    try {
+      const { network } = lease.value
+      const scale = model.checkpoint.vaeScale
+      const { conditioning } = await network.embed(tensor([1, 3, height * scale, width * scale]), signal)
+      const control = { ...inputs, sample: tensor([batch, network.config.in_channels, height, width]) }
+      const residuals = residualDims(network.shapes, control.sample.dims).map(tensor)
+      let controlNetMs = 0
+      for (let round = 0; round < WARM_UP + TIMED; round++) {
+        controlNetMs = (await network.run(control, conditioning, residuals, signal)).runtimeMs
+      }
+      conditioning.release()
+      return { encoderMs, decoderMs, controlNetMs }
+    } finally {
+      lease.end()
+    }
+  } finally {
+    held.forEach((each) => each.release())
+  }
+}

@@ -1,0 +1,181 @@
+import { open } from 'node:fs/promises'
+import { openAdapter, type Adapter } from '../weights/adapter.js'
+import { identifyFile } from '../weights/file-hash.js'
+import {
+  matchAdapters,
+  refusePartialMatch,
+  textEncoderOverlays,
+  unetOverlay,
+  type AdapterSet,
+  type AdapterUse,
+  type MatchedAdapters,
+} from './adapter-set.js'
+import type { BaseModel } from './base-model.js'
+import type { GraphCache } from './graph-cache.js'
+import type { Overlay } from './overlay.js'
+import { createResidency, type Lease, type Resident, type ResidentEntry } from './residency.js'
+
+/** A LoRA as a job names it. Plain data: it crosses process borders. */
+export interface AdapterDescription {
+  /** The .safetensors file. */
+  readonly path: string
+  readonly scale: number
+  /** For the text encoders. @default scale */
+  readonly textEncoderScale?: number
+  /** Apply it even though some of its layers name nothing in the model. @default false */
+  readonly partial?: boolean
+}
+
+/** The overlays of a set of LoRAs on one model. The text encoders' are there; the UNet's may still be on its way. */
+export interface CachedAdapters extends Resident {
+  /** Path of the model. */
+  readonly model: string
+  readonly descriptions: readonly AdapterDescription[]
+  /** Layers that name nothing in the model, by file. */
+  readonly unmatched: ReadonlyMap<string, readonly string[]>
+  /** The text encoders' overlays alone: what encoding a prompt needs. */
+  readonly textEncoders: Pick<AdapterSet, 'textEncoders'>
+  /** All overlays; undefined until the UNet's is computed. */
+  readonly complete: AdapterSet | undefined
+  /** Settles when the UNet's overlay is computed. */
+  whole(): Promise<AdapterSet>
+  /** Time inside the runtime for the overlays so far, in milliseconds. */
+  readonly runtimeMs: number
+}
+
+/** Overlays by model, LoRAs and weights, so that jobs with different LoRAs alternate without patching again. */
+export interface AdapterCache {
+  /**
+   * Opens the files, matches them with the model and computes the text encoders' overlays; the UNet's follows by itself,
+   * beside whatever the device computes.
+   * @throws SwiftdError INVALID_WEIGHTS, UNSUPPORTED_MODEL
+   */
+  acquire(model: BaseModel, descriptions: readonly AdapterDescription[]): Promise<Lease<CachedAdapters>>
+  /** Releases what is over the budget. */
+  trim(): Promise<void>
+  /** Releases all overlays of a model. */
+  forget(model: BaseModel): Promise<void>
+  entries(): readonly ResidentEntry<CachedAdapters>[]
+}
+
+export function createAdapterCache(graphs: GraphCache, budgetBytes: number): AdapterCache {
+  const residency = createResidency<CachedAdapters>(budgetBytes)
+  const numbers = new WeakMap<BaseModel, number>()
+  let models = 0
+  const prefixOf = (model: BaseModel): string => {
+    const number = numbers.get(model) ?? ++models
+    numbers.set(model, number)
+    return `${number} `
+  }
+  return {
+    async acquire(model, descriptions) {
+      const parts = descriptions.map(({ path, scale, textEncoderScale = scale, partial = false }) => {
+        return [path, identifyFile(path), scale, textEncoderScale, partial]
+      })
+      const key = prefixOf(model) + JSON.stringify(parts)
+      return residency.acquire(key, () => prepare(graphs, model, descriptions, () => void residency.trim()))
+    },
+    trim: () => residency.trim(),
+    async forget(model) {
+      const prefix = prefixOf(model)
+      await residency.drop((key) => key.startsWith(prefix))
+    },
+    entries: () => residency.entries,
+  }
+}
+
+async function prepare(
+  graphs: GraphCache,
+  model: BaseModel,
+  descriptions: readonly AdapterDescription[],
+  onGrown: () => void,
+): Promise<CachedAdapters> {
+  const adapters: Adapter[] = []
+  const closeFiles = (): void => adapters.splice(0).forEach((adapter) => adapter.release())
+  try {
+    const uses: AdapterUse[] = []
+    for (const { path, scale, textEncoderScale } of descriptions) {
+      await readAhead(path)
+      const adapter = openAdapter(path)
+      adapters.push(adapter)
+      uses.push({ adapter, scale, ...(textEncoderScale !== undefined && { textEncoderScale }) })
+    }
+    const matched = matchAdapters(model.networks, uses)
+    refuseUnlessPartial(matched, uses, descriptions)
+    const unmatched = new Map([...matched.unmatched].map(([{ path }, names]) => [path, names]))
+    const textEncoders = await textEncoderOverlays(graphs, model.networks, matched)
+    const unet = unetOverlay(graphs, model.networks, matched).finally(closeFiles)
+    return cached(model, descriptions, unmatched, textEncoders, unet, onGrown)
+  } catch (error) {
+    closeFiles()
+    throw error
+  }
+}
+
+function cached(
+  model: BaseModel,
+  descriptions: readonly AdapterDescription[],
+  unmatched: CachedAdapters['unmatched'],
+  textEncoders: readonly (Overlay | undefined)[],
+  unet: Promise<Overlay | undefined>,
+  onGrown: () => void,
+): CachedAdapters {
+  let complete: AdapterSet | undefined
+  const whole = unet.then((overlay) => {
+    complete = { ...(overlay && { unet: overlay }), textEncoders }
+    onGrown()
+    return complete
+  })
+  // Whoever waits for it hears of the failure.
+  whole.catch(() => undefined)
+  const overlays = (): Overlay[] =>
+    [...textEncoders, complete?.unet].filter((overlay): overlay is Overlay => overlay !== undefined)
+  const sum = (value: (overlay: Overlay) => number): number => overlays().reduce((total, each) => total + value(each), 0)
+  return {
+    model: model.checkpoint.path,
+    descriptions,
+    unmatched,
+    textEncoders: { textEncoders },
+    whole: () => whole,
+    get complete() {
+      return complete
+    },
+    get byteLength() {
+      return sum(({ byteLength }) => byteLength)
+    },
+    get runtimeMs() {
+      return sum(({ runtimeMs }) => runtimeMs)
+    },
+    async release() {
+      await whole.catch(() => undefined)
+      await model.leaveAdapters(overlays())
+      overlays().forEach((overlay) => overlay.release())
+    },
+  }
+}
+
+function refuseUnlessPartial(
+  { layers, unmatched }: MatchedAdapters,
+  uses: readonly AdapterUse[],
+  descriptions: readonly AdapterDescription[],
+): void {
+  const strict = uses.filter((_, index) => !descriptions[index].partial).map(({ adapter }) => adapter)
+  refusePartialMatch({ layers, unmatched: new Map([...unmatched].filter(([adapter]) => strict.includes(adapter))) })
+}
+
+const READ_BYTES = 4 * 2 ** 20
+
+/**
+ * Reads a file through, on the system's threads, and forgets it: its pages are in the page cache then, so that no run and
+ * no call of this thread waits for a slow disk.
+ */
+async function readAhead(path: string): Promise<void> {
+  const file = await open(path, 'r').catch(() => undefined)
+  if (!file) return
+  try {
+    const buffer = Buffer.allocUnsafe(READ_BYTES)
+    while ((await file.read(buffer, 0, READ_BYTES, null)).bytesRead > 0);
+  } finally {
+    await file.close()
+  }
+}
