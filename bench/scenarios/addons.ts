@@ -121,7 +121,10 @@ export function summarizeCells(
     figures[`${name}: predicted, of measured`] = figure(shares, 'ratio')
     figures[`${name}: 1C2L, of bare`] = figure([measured[name]['1C2L'] / measured.serial['0C0L']], 'ratio')
   }
-  const plots = [latencyBars('measured', SHAPES, measured), latencyBars('predicted', SHAPES, predicted)]
+  const plots = latencyBars(SHAPES, [
+    { title: 'measured', latencies: measured },
+    { title: 'predicted', latencies: predicted },
+  ])
   return { figures, svg: plotSvg(plots) }
 }
 

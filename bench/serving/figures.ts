@@ -3,16 +3,30 @@ import type { Plot } from '../plot.js'
 import type { ServingSummary } from '../simulator/summary.js'
 import { latencyOf, type MeasuredJob } from './driver.js'
 
-/** A bar for each series over each label; values in milliseconds are drawn in seconds. */
-export function latencyBars<Series extends string, Label extends string>(
-  title: string,
+/** The bars of one plot. */
+export interface LatencyBars<Label extends string> {
+  readonly title: string
+  /** Milliseconds by the name of the series. */
+  readonly latencies: Readonly<Record<string, Readonly<Record<Label, number>>>>
+}
+
+/** Plots of a bar for each series over each label, in seconds and on one scale. */
+export function latencyBars<Label extends string>(
   labels: readonly Label[],
-  latencies: Readonly<Record<Series, Readonly<Record<Label, number>>>>,
-): Plot {
-  const rows = Object.entries(latencies) as [Series, Record<Label, number>][]
-  const series = rows.map(([name, row]) => ({ name, values: labels.map((label) => row[label] / 1000) }))
-  const highest = Math.max(...series.flatMap(({ values }) => values))
-  return { kind: 'bars', title, yLabel: 'latency (s)', yMin: 0, yMax: 1.05 * highest, labels, series }
+  plots: readonly LatencyBars<Label>[],
+): Plot[] {
+  const drawn = plots.map(({ title, latencies }) => ({
+    title,
+    series: Object.entries(latencies).map(([name, row]) => ({
+      name,
+      values: labels.map((label) => row[label] / 1000),
+    })),
+  }))
+  const highest = Math.max(...drawn.flatMap(({ series }) => series.flatMap(({ values }) => values)))
+  return drawn.map((each) => ({
+    ...each,
+    ...{ kind: 'bars', yLabel: 'latency (s)', yMin: 0, yMax: 1.05 * highest, labels },
+  }))
 }
 
 /** Mean latencies in milliseconds over numbers of devices, which are powers of two. */

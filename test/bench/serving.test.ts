@@ -222,14 +222,18 @@ describe('the prediction of a trace', () => {
 })
 
 describe('plots of the figures', () => {
-  it('are in seconds and begin at zero', () => {
-    const bars = latencyBars('t', ['x', 'y'], { serial: { x: 1000, y: 3000 }, all: { x: 500, y: 2000 } })
-    expect(bars).toMatchObject({
-      kind: 'bars',
-      yMin: 0,
-      labels: ['x', 'y'],
-      series: [{ values: [1, 3] }, { name: 'all' }],
-    })
+  it('are in seconds, begin at zero, and share a scale where they stand beside each other', () => {
+    const bars = latencyBars(
+      ['x', 'y'],
+      [
+        { title: 'a', latencies: { serial: { x: 1000, y: 4000 }, all: { x: 500, y: 2000 } } },
+        { title: 'b', latencies: { serial: { x: 100, y: 200 } } },
+      ],
+    )
+    expect(bars).toMatchObject([
+      { title: 'a', yMin: 0, yMax: 4.2, labels: ['x', 'y'], series: [{ values: [1, 4] }, { name: 'all' }] },
+      { title: 'b', yMin: 0, yMax: 4.2, series: [{ values: [0.1, 0.2] }] },
+    ])
     const lines = devicesPlot('t', [1, 8], { serial: [4000, 2000] })
     expect(lines).toMatchObject({
       yMax: 4.2,
