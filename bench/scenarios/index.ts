@@ -1,8 +1,10 @@
 import type { Scenario } from '../harness.js'
+import { addons } from './addons.js'
 import { cli } from './cli.js'
 import { load } from './load.js'
 import { overhead } from './overhead.js'
 import { swap } from './swap.js'
+import { trace } from './trace.js'
 
 /** By the name that the command line takes. */
-export const scenarios: Readonly<Record<string, Scenario>> = { overhead, load, cli, swap }
+export const scenarios: Readonly<Record<string, Scenario>> = { overhead, load, cli, swap, addons, trace }
