@@ -52,7 +52,9 @@ function controlDevices(
   base: DeviceWorker,
   roles: DeviceRoles,
 ): Placement['controlNets'] {
-  const kept = devices.filter(({ device, status }) => roles.controlNet.includes(device.name) && status.state !== 'failed')
+  const kept = devices.filter(
+    ({ device, status }) => roles.controlNet.includes(device.name) && status.state !== 'failed',
+  )
   const idle = free.filter((each) => each !== base && each.status.state === 'idle')
   const pool = kept.length > 0 ? kept : idle
   return Array.from({ length: controlNets }, (_, index) => {

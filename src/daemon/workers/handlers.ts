@@ -54,7 +54,8 @@ export function createHandlers(state: WorkerState, arena: ArenaView, peers: Pick
         lease.end()
       }
     },
-    prepareAdapters: ({ model, adapters, whole }) => prepareAdapters(host.adapters, state.modelOf(model), adapters, whole),
+    prepareAdapters: ({ model, adapters, whole }) =>
+      prepareAdapters(host.adapters, state.modelOf(model), adapters, whole),
     async settle() {
       await peers.settle()
       await host.adapters.trim()
@@ -151,7 +152,10 @@ function createStepReport(send: (steps: DenoiseProgress[]) => void) {
 async function listResidents({ host }: WorkerState): Promise<Resident[]> {
   const models = (await host.models()).map(({ checkpoint }): Resident => {
     const files = [...checkpoint.textEncoders, checkpoint.unet, checkpoint.vae].map(({ weightsPath }) => weightsPath)
-    const byteLength = [...new Set(files)].reduce((sum, file) => sum + (statSync(file, { throwIfNoEntry: false })?.size ?? 0), 0)
+    const byteLength = [...new Set(files)].reduce(
+      (sum, file) => sum + (statSync(file, { throwIfNoEntry: false })?.size ?? 0),
+      0,
+    )
     return { kind: 'model', path: checkpoint.path, byteLength, uses: 0, pinned: false, lastUsed: 0 }
   })
   const controlNets = host.controlNets.entries().map(({ value, uses, pinned, lastUsed }): Resident => {

@@ -167,7 +167,8 @@ export function createRemoteStages(options: RemoteStagesOptions): RemoteStages {
     controls: remoteControls,
     async load() {
       // Whatever fails of these fails again where it is waited for.
-      for (const member of [...controlNets, ...(second ? [second] : [])]) void tracked(member.ready()).catch(() => undefined)
+      for (const member of [...controlNets, ...(second ? [second] : [])])
+        void tracked(member.ready()).catch(() => undefined)
       await withBase(() => Promise.resolve())
     },
     allocate,
@@ -184,7 +185,17 @@ export function createRemoteStages(options: RemoteStagesOptions): RemoteStages {
     denoise: (plan, denoiseOptions) =>
       tracked(
         createRemoteDenoise({
-          ...{ model, checkpoint, base, second, controlNets, recovery, allocate, signal, deadlineMs: DEADLINES_MS.denoise },
+          ...{
+            model,
+            checkpoint,
+            base,
+            second,
+            controlNets,
+            recovery,
+            allocate,
+            signal,
+            deadlineMs: DEADLINES_MS.denoise,
+          },
           coLocate: (index) => controlMember(index, placement.base),
           ...(options.onAdapters && { onAdapters: options.onAdapters }),
           onRuntime: (elapsed) => (runtimeMs += elapsed),
@@ -217,4 +228,3 @@ async function settle(members: readonly CrewMember[]): Promise<void> {
   const asked = [...workers].map((worker) => worker.request('settle', {}, { deadlineMs: DEADLINES_MS.settle }))
   await Promise.allSettled(asked)
 }
-

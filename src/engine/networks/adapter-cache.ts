@@ -130,7 +130,8 @@ function cached(
   whole.catch(() => undefined)
   const overlays = (): Overlay[] =>
     [...textEncoders, complete?.unet].filter((overlay): overlay is Overlay => overlay !== undefined)
-  const sum = (value: (overlay: Overlay) => number): number => overlays().reduce((total, each) => total + value(each), 0)
+  const sum = (value: (overlay: Overlay) => number): number =>
+    overlays().reduce((total, each) => total + value(each), 0)
   return {
     model: model.checkpoint.path,
     descriptions,

@@ -1,1 +1,3 @@
-export function isDistillationLora(_: { name: string; metadata: Readonly<Record<string, string>> }): boolean { return false }
+export function isDistillationLora(_: { name: string; metadata: Readonly<Record<string, string>> }): boolean {
+  return false
+}
