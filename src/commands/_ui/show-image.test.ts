@@ -18,12 +18,12 @@ describe('showImage', () => {
   })
 
   it('sends the whole file, in chunks of at most 4096 characters to kitty', () => {
-    const sequences = [...kittyImage(PNG).matchAll(/\x1b_G(.*?);(.*?)\x1b\\/g)]
-    expect(sequences[0][1]).toBe('a=T,f=100,q=2,m=1')
-    expect(sequences.at(-1)?.[1]).toBe('m=0')
-    expect(Math.max(...sequences.map(([, , payload]) => payload.length))).toBeLessThanOrEqual(4096)
-    expect(Buffer.from(sequences.map(([, , payload]) => payload).join(''), 'base64')).toEqual(PNG)
-    expect(itermImage(PNG)).toMatch(new RegExp(`^\\x1b\\]1337;File=inline=1;size=${PNG.byteLength};.*\\x07$`))
+    const sequences = kittyImage(PNG).split('\x1b_G').slice(1)
+    const parts = sequences.map((sequence) => sequence.replace('\x1b\\', '').split(';'))
+    expect(parts.map(([control]) => control)).toEqual(['a=T,f=100,q=2,m=1', ...parts.slice(2).map(() => 'm=1'), 'm=0'])
+    expect(Math.max(...parts.map(([, payload]) => payload.length))).toBeLessThanOrEqual(4096)
+    expect(Buffer.from(parts.map(([, payload]) => payload).join(''), 'base64')).toEqual(PNG)
+    expect(itermImage(PNG)).toContain(`\x1b]1337;File=inline=1;size=${PNG.byteLength};`)
   })
 
   it('draws coarse cells where there are no graphics', async () => {
