@@ -18,7 +18,7 @@ const FOR_COMMANDS = [
 /** `serve` is the daemon in the foreground: the service manager that starts it expects the daemon in this process. */
 const SERVE = '^src/commands/serve\\.ts$'
 
-const MODEL_COMMANDS = '^src/commands/(model/|_shared/transfer-progress)'
+const MODEL_COMMANDS = '^src/commands/((model|lora|controlnet)/|_shared/(names/|transfer-progress))'
 
 /** @type {import('dependency-cruiser').IConfiguration} */
 module.exports = {

@@ -1,6 +1,8 @@
 import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { encodePng } from '../src/engine/image/png.js'
+import { openSafetensors } from '../src/engine/weights/safetensors.js'
 import { createSandbox, type Sandbox } from './support/sandbox.js'
 
 const DEMO = 'fixtures/models/tiny-shapes-xl'
@@ -11,9 +13,21 @@ let daemonPid: number
 beforeAll(async () => {
   sandbox = createSandbox()
   await sandbox.run(['daemon', 'start'])
+  await writePictures()
   daemonPid = (await sandbox.connect().status()).pid
 })
 afterAll(() => sandbox.dispose())
+
+/** Pictures for the flags that take some. */
+async function writePictures(): Promise<void> {
+  const plain = (width: number, height: number): Promise<Buffer> => {
+    return encodePng({ width, height, data: new Uint8Array(3 * width * height).fill(200) })
+  }
+  const image = await plain(128, 128)
+  writeFileSync(join(sandbox.directory, 'image.png'), image)
+  writeFileSync(join(sandbox.directory, 'mask.png'), await plain(64, 128))
+  writeFileSync(join(sandbox.directory, 'cut.png'), image.subarray(0, image.length - 30))
+}
 
 /** A copy of the demo model with something wrong. */
 function brokenModel(name: string, harm: (folder: string) => void): string {
@@ -37,6 +51,25 @@ function claimHeaderLength(folder: string, length: bigint): void {
   writeFileSync(path, bytes)
 }
 
+/** Makes one value of a float16 tensor NaN. */
+function spoil(folder: string, file: string, tensorName: string): void {
+  const path = join(folder, file)
+  const { tensors, close } = openSafetensors(path)
+  close()
+  const bytes = readFileSync(path)
+  bytes.writeUInt16LE(0x7e00, tensors.get(tensorName)!.offset)
+  writeFileSync(path, bytes)
+}
+
+/** Gives a tensor of the header another name, so that the one that is asked for is missing. */
+function renameTensor(folder: string, file: string, name: string): void {
+  const path = join(folder, file)
+  const bytes = readFileSync(path)
+  const at = bytes.indexOf(`"${name}"`)
+  bytes.write('X', at + 1)
+  writeFileSync(path, bytes)
+}
+
 interface Case {
   readonly title: string
   readonly args: () => readonly string[]
@@ -46,7 +79,8 @@ interface Case {
 }
 
 const withModel = (name: string, harm: (folder: string) => void) => () => {
-  return ['x', '--model', brokenModel(name, harm)]
+  // Quiet, since some of these are noticed only after steps were reported.
+  return ['x', '-q', '--model', brokenModel(name, harm)]
 }
 
 const CASES: readonly Case[] = [
@@ -55,7 +89,7 @@ const CASES: readonly Case[] = [
     args: () => [],
     exitCode: 2,
     code: 'INVALID_REQUEST',
-    sentence: /Missing 1 required arg: prompt/,
+    sentence: /There is no prompt; give it in quotes, or an image by --from/,
   },
   {
     title: 'an unknown flag',
@@ -78,6 +112,82 @@ const CASES: readonly Case[] = [
     title: 'an unknown scheduler',
     args: () => ['x', '--scheduler', 'oiler'],
     ...{ exitCode: 2, code: 'INVALID_REQUEST', sentence: /"oiler".*Euler/ },
+  },
+  {
+    title: 'a mask of another size',
+    args: () => ['x', '--image', 'image.png', '--mask', 'mask.png'],
+    ...{ exitCode: 2, code: 'INVALID_REQUEST', sentence: /The mask is 64x128, but the image 128x128; give a mask of/ },
+  },
+  {
+    title: 'a corrupt PNG',
+    args: () => ['x', '--image', 'cut.png'],
+    ...{
+      exitCode: 2,
+      code: 'INVALID_REQUEST',
+      sentence: /The image \(.*cut\.png\) cannot be decoded .* Give an intact/,
+    },
+  },
+  {
+    title: 'a corrupt PNG to make again',
+    args: () => ['--from', 'cut.png'],
+    ...{ exitCode: 2, code: 'INVALID_REQUEST', sentence: /The PNG file is damaged: .* Copy or download it again/ },
+  },
+  {
+    title: 'a picture that does not exist',
+    args: () => ['x', '--image', 'nowhere.png'],
+    ...{ exitCode: 2, code: 'INVALID_REQUEST', sentence: /--image: there is no file .*nowhere\.png; check the name/ },
+  },
+  {
+    title: 'a picture that is a directory',
+    args: () => ['x', '--control', 'canny=.'],
+    ...{ exitCode: 2, code: 'INVALID_REQUEST', sentence: /--control: .* is a directory; name a picture in it/ },
+  },
+  {
+    title: 'a clip skip that the text encoder is too small for',
+    args: () => ['x', '--clip-skip', '3'],
+    ...{ exitCode: 2, code: 'INVALID_REQUEST', sentence: /clip skip of 3 is too large; this model allows 0 to 2/ },
+  },
+  {
+    title: 'flags that contradict each other',
+    args: () => ['x', '--strength', '0.5', '--mask', 'mask.png', '--lora-at', '3', '--lora-bound', '2'],
+    ...{ exitCode: 2, code: 'INVALID_REQUEST' },
+    sentence:
+      /These flags do not go together: --mask needs --image; --strength needs --image; --lora-at fixes the step/,
+  },
+  {
+    title: 'a word that a flag does not know',
+    args: () => ['x', '--rng', 'gpu'],
+    ...{ exitCode: 2, code: 'INVALID_REQUEST', sentence: /--rng=gpu to be one of: cpu, nv/ },
+  },
+  {
+    title: 'a LoRA scale that is no number',
+    args: () => ['x', '--lora', 'stripes@te=much'],
+    ...{ exitCode: 2, code: 'INVALID_REQUEST', sentence: /has the te "much", which must be a number from -10 to 10/ },
+  },
+  {
+    title: 'an unknown LoRA',
+    args: () => ['x', '--lora', 'strips'],
+    ...{ exitCode: 4, code: 'MODEL_NOT_FOUND', sentence: /no LoRA "strips".*stripes/ },
+  },
+  {
+    title: 'an unknown LoRA in the prompt',
+    args: () => ['a star <lora:neom:0.8>'],
+    ...{ exitCode: 4, code: 'MODEL_NOT_FOUND', sentence: /no LoRA "neom".*neon/ },
+  },
+  {
+    title: 'an unknown ControlNet',
+    args: () => ['x', '--control', 'cany=image.png'],
+    ...{ exitCode: 4, code: 'MODEL_NOT_FOUND', sentence: /no ControlNet "cany".*canny/ },
+  },
+  {
+    title: 'an inpainting model without a mask',
+    args: () => ['x', '--model', resolve('fixtures/goldens/sd15-inpaint/model')],
+    ...{ exitCode: 2, code: 'INVALID_REQUEST', sentence: /is an inpainting model .*; give it an image and a mask/ },
+  },
+  {
+    title: 'a second prompt in the a1111 syntax',
+    args: () => ['x', '--prompt-2', 'y', '--prompt-syntax', 'a1111'],
+    ...{ exitCode: 2, code: 'INVALID_REQUEST', sentence: /--prompt-2 needs --prompt-syntax diffusers/ },
   },
   {
     title: 'an unknown model name',
@@ -137,6 +247,31 @@ const CASES: readonly Case[] = [
     ...{ exitCode: 8, code: 'INVALID_WEIGHTS', sentence: /diffusion_pytorch_model\.safetensors/ },
   },
   {
+    title: 'a weights file without one of the tensors',
+    args: withModel('incomplete', (folder) => renameTensor(folder, UNET_WEIGHTS, 'conv_in.weight')),
+    ...{ exitCode: 8, code: 'INVALID_WEIGHTS', sentence: /diffusion_pytorch_model\.safetensors.*conv_in\.weight/ },
+  },
+  {
+    title: 'a UNet with NaN weights',
+    args: withModel('nan-unet', (folder) => spoil(folder, UNET_WEIGHTS, 'time_embedding.linear_1.weight')),
+    ...{ exitCode: 8, code: 'INVALID_WEIGHTS', sentence: /unet.*\(NaN\) in "time_embedding\.linear_1\.weight"/ },
+  },
+  {
+    title: 'a text encoder with NaN weights',
+    args: withModel('nan-text', (folder) => {
+      spoil(folder, 'text_encoder/model.safetensors', 'text_model.final_layer_norm.weight')
+      spoil(folder, 'text_encoder/model.safetensors', 'text_model.encoder.layers.0.layer_norm1.weight')
+    }),
+    ...{ exitCode: 8, code: 'INVALID_WEIGHTS', sentence: /text_encoder.*\(NaN\) in "text_model\./ },
+  },
+  {
+    title: 'an autoencoder with NaN weights',
+    args: withModel('nan-vae', (folder) =>
+      spoil(folder, 'vae/diffusion_pytorch_model.safetensors', 'decoder.conv_in.weight'),
+    ),
+    ...{ exitCode: 8, code: 'INVALID_WEIGHTS', sentence: /vae.*\(NaN\) in "decoder\.conv_in\.weight"/ },
+  },
+  {
     title: 'a config with missing values',
     args: withModel('missing', (folder) => changeConfig(folder, 'unet/config.json', { block_out_channels: undefined })),
     ...{ exitCode: 9, code: 'INVALID_CONFIG', sentence: /unet\/config\.json.*block_out_channels/ },
@@ -193,6 +328,11 @@ describe('bad input', () => {
     mkdirSync(join(sandbox.directory, 'folder'))
     const { exitCode, stderr } = await sandbox.run(['generate', 'x', '-o', 'folder'])
     expect([exitCode, stderr]).toEqual([10, expect.stringContaining('it is a directory; name a file in it')])
+  })
+
+  it('refuses several images on one stdout', async () => {
+    const { exitCode, stderr } = await sandbox.run(['generate', 'x', '-o', '-', '-n', '2'])
+    expect([exitCode, stderr]).toEqual([2, expect.stringContaining('"-o -" takes one image, not the 2 of --n')])
   })
 
   it('refuses two results on one stdout', async () => {

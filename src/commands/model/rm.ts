@@ -1,12 +1,7 @@
 import { Args } from '@oclif/core'
-import { removeModel, type RemovedModel } from '../../daemon/models/remove.js'
-import { openModelStore } from '../../daemon/models/store.js'
+import { MODELS } from '../../daemon/models/registry.js'
 import { BaseCommand } from '../_shared/base-command.js'
-
-/** What --json prints. */
-export interface RemoveResult {
-  readonly removed: readonly RemovedModel[]
-}
+import { removeNames, type RemoveResult } from '../_shared/names/remove.js'
 
 export default class ModelRemove extends BaseCommand {
   static override summary = 'Forget models.'
@@ -25,13 +20,6 @@ export default class ModelRemove extends BaseCommand {
 
   async run(): Promise<RemoveResult> {
     const { argv } = await this.parse(ModelRemove)
-    const store = openModelStore()
-    const removed: RemovedModel[] = []
-    for (const name of argv as string[]) {
-      const model = removeModel(store, name)
-      removed.push(model)
-      if (!this.jsonEnabled()) this.log(`Removed ${model.name}${model.filesDeleted ? ' and its files' : ''}`)
-    }
-    return { removed }
+    return removeNames(this, MODELS, argv as string[])
   }
 }

@@ -1,12 +1,10 @@
 import { Args } from '@oclif/core'
 import { formatAge, formatBytes, formatCount, formatTable } from '../../daemon/models/format.js'
 import { inspectModel, type ModelDescription } from '../../daemon/models/inspect.js'
-import { fullModelName } from '../../daemon/models/names.js'
 import type { ModelRecord } from '../../daemon/models/record.js'
-import { findModel, type ModelEntry } from '../../daemon/models/registry.js'
-import { openModelStore } from '../../daemon/models/store.js'
+import { MODELS } from '../../daemon/models/registry.js'
 import { BaseCommand } from '../_shared/base-command.js'
-import { modelReference } from '../_shared/model-reference.js'
+import { describeLines, findShown } from '../_shared/names/show.js'
 
 /** What --json prints: what the files say, and what the record says where the model has one. */
 export interface ShowResult
@@ -31,21 +29,19 @@ export default class ModelShow extends BaseCommand {
 
   async run(): Promise<ShowResult> {
     const { args } = await this.parse(ModelShow)
-    const store = openModelStore()
-    const model = findModel(modelReference(args.model), store)
+    const { entry, record } = findShown(MODELS, args.model)
     const result = {
-      ...recordOf(model, store.read().records),
-      ...inspectModel(model.path, model.options),
-      name: model.name,
-      path: model.path,
+      ...recordOf(record),
+      ...inspectModel(entry.path, entry.options),
+      name: entry.name,
+      path: entry.path,
     }
     if (!this.jsonEnabled()) this.log(describe(result))
     return result
   }
 }
 
-function recordOf({ name, path }: ModelEntry, records: readonly ModelRecord[]) {
-  const record = name === path ? undefined : records.find((each) => each.name === fullModelName(name))
+function recordOf(record: ModelRecord | undefined) {
   if (!record) return {}
   const { configuration, vae, variant, added, digest, pulled } = record
   return { configuration, vae, variant, added, digest, pulled }
@@ -71,6 +67,5 @@ function describe(model: ShowResult): string {
   const components = model.components.map(({ name, parameters, dtype, bytes }) => [
     ...['', name, formatCount(parameters), dtype, formatBytes(bytes)],
   ])
-  const known = lines.filter((line): line is [string, string] => line[1] !== undefined)
-  return `${formatTable(known)}\ncomponents\n${formatTable(components)}`
+  return `${describeLines(lines)}\ncomponents\n${formatTable(components)}`
 }

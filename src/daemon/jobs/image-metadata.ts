@@ -1,5 +1,5 @@
 import { formatInfotext, type GenerationParameters } from '../../engine/image/infotext.js'
-import { RECORD_KEYWORD, type ImageRecord } from '../protocol/image-record.js'
+import { ImageRecordSchema, RECORD_KEYWORD, type ImageRecord } from '../protocol/image-record.js'
 import type { ResolvedRequest } from '../protocol/request.js'
 import { SWIFTD_VERSION } from '../protocol/version.js'
 import { formatUnit, textsOf } from './control-unit.js'
@@ -28,7 +28,8 @@ export function imageTexts(
   }
   return {
     parameters: formatInfotext(parametersOf(request, seed, index, facts)),
-    [RECORD_KEYWORD]: JSON.stringify(record),
+    // The schema's order of the fields, so that an image made again has the same file.
+    [RECORD_KEYWORD]: JSON.stringify(ImageRecordSchema.parse(record)),
   }
 }
 

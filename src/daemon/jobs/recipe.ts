@@ -3,6 +3,7 @@ import { parseInfotext } from '../../engine/image/infotext.js'
 import { readPngText } from '../../engine/image/png.js'
 import { findControlNet, findLora } from '../models/adapters.js'
 import { findModel } from '../models/registry.js'
+import { vaePath } from '../models/vae.js'
 import { ImageRecordSchema, RECORD_KEYWORD, type ImageRecord } from '../protocol/image-record.js'
 import type { PictureInfo } from '../protocol/picture.js'
 import type { Recipe, SourcePicture } from '../protocol/recipe.js'
@@ -42,7 +43,7 @@ function recipeOfRecord({ request, index, seed, loraPatchStep }: ImageRecord): R
       placement: undefined,
       model: nameAt(plain.model, modelPath, findModel),
       // The autoencoder of a registered model comes with its name.
-      ...(plain.vae !== undefined && { vae: modelOptions?.vae ?? plain.vae }),
+      ...(plain.vae !== undefined && { vae: nameAt(plain.vae, modelOptions?.vae ?? plain.vae, findVae) }),
       loras: loras
         .filter(({ inPrompt }) => !inPrompt)
         .map(({ name, path, scale, textEncoderScale }) => {
@@ -61,6 +62,8 @@ function recipeOfRecord({ request, index, seed, loraPatchStep }: ImageRecord): R
     notes: [],
   }
 }
+
+const findVae = (nameOrPath: string) => ({ path: vaePath(nameOrPath) })
 
 /** The name, if it still means what lies at the path; else the path, if something lies there at all. */
 function nameAt(name: string, path: string, find: (nameOrPath: string) => { readonly path: string }): string {

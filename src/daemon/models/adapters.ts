@@ -1,54 +1,62 @@
-import { existsSync } from 'node:fs'
-import { isAbsolute } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { SwiftdError } from '../../engine/errors.js'
-import { nearest } from '../../engine/sampling/schedulers/nearest.js'
-import { isModelPath } from './names.js'
+import { builtInControlNets, builtInLoras } from './built-in.js'
+import { findNamed, listNamed } from './find.js'
+import { inspectControlNetFile, inspectLora } from './inspect-adapter.js'
+import type { Kind, NamedEntry } from './kind.js'
+import { shortModelName } from './names.js'
+import { AdapterRecordSchema, type AdapterRecord } from './record.js'
+import { dataDirectory, openStore, type Store } from './store.js'
 
-/** A LoRA or a ControlNet that can be asked for. */
-export interface AdapterEntry {
-  /** For one that was asked for by its path, the path. */
-  readonly name: string
-  /** Absolute path of a file or folder. */
-  readonly path: string
+const entryOf = ({ name, path }: AdapterRecord): NamedEntry => ({ name: shortModelName(name), path })
+
+const entryAt = (path: string): NamedEntry => ({ name: path, path })
+
+/** A kind whose records are adapters'. */
+export type AdapterKind = Kind<NamedEntry, AdapterRecord>
+
+/** LoRAs. */
+export const LORAS: AdapterKind = {
+  topic: 'lora',
+  noun: 'LoRA',
+  examplePath: './my-lora.safetensors',
+  builtIn: builtInLoras,
+  entryOf,
+  entryAt,
+  inspect: ({ path }) => inspectLora(path),
+  openStore: (directory = dataDirectory('loras')) => openStore(directory, AdapterRecordSchema),
 }
 
-/** What comes with swiftd. The folder is the same three levels up from src/ and from dist/. */
-const builtIn = (name: string, path: string): AdapterEntry => ({
-  name,
-  path: fileURLToPath(new URL(`../../../fixtures/models/${path}`, import.meta.url)),
-})
-const LORAS = ['neon', 'stripes'].map((name) => builtIn(name, `loras/${name}.safetensors`))
-const CONTROLNETS = ['canny', 'depth'].map((name) => builtIn(name, `controlnets/${name}`))
+/** ControlNets. */
+export const CONTROLNETS: AdapterKind = {
+  topic: 'controlnet',
+  noun: 'ControlNet',
+  examplePath: './my-controlnet or controlnet.safetensors',
+  builtIn: builtInControlNets,
+  entryOf,
+  entryAt,
+  inspect: ({ path }) => inspectControlNetFile(path),
+  openStore: (directory = dataDirectory('controlnets')) => openStore(directory, AdapterRecordSchema),
+}
+
+/** All LoRAs that have a name. */
+export function listLoras(store: Store<AdapterRecord> = LORAS.openStore()): readonly NamedEntry[] {
+  return listNamed(LORAS, store)
+}
+
+/** All ControlNets that have a name. */
+export function listControlNets(store: Store<AdapterRecord> = CONTROLNETS.openStore()): readonly NamedEntry[] {
+  return listNamed(CONTROLNETS, store)
+}
 
 /**
- * Finds a LoRA by its name or its absolute path.
- * @throws SwiftdError MODEL_NOT_FOUND with the nearest names
+ * Finds a LoRA by its name, by a beginning that no other LoRA has, or by its path, which must be absolute.
+ * @returns its short name, or its path where it was asked for by that; and its path
+ * @throws SwiftdError MODEL_NOT_FOUND with the nearest names; UNSUPPORTED_MODEL for pickled files
  */
-export function findLora(nameOrPath: string): AdapterEntry {
-  return find('LoRA', nameOrPath, LORAS)
+export function findLora(nameOrPath: string, store: Store<AdapterRecord> = LORAS.openStore()): NamedEntry {
+  return findNamed(LORAS, nameOrPath, store)
 }
 
-/**
- * Finds a ControlNet by its name or its absolute path.
- * @throws SwiftdError MODEL_NOT_FOUND with the nearest names
- */
-export function findControlNet(nameOrPath: string): AdapterEntry {
-  return find('ControlNet', nameOrPath, CONTROLNETS)
-}
-
-function find(what: string, nameOrPath: string, known: readonly AdapterEntry[]): AdapterEntry {
-  if (isModelPath(nameOrPath)) {
-    if (isAbsolute(nameOrPath) && existsSync(nameOrPath)) return { name: nameOrPath, path: nameOrPath }
-    const advice = isAbsolute(nameOrPath) ? 'check the path' : 'the daemon takes absolute paths only'
-    throw new SwiftdError('MODEL_NOT_FOUND', `There is no ${what} at ${nameOrPath}; ${advice}.`)
-  }
-  const found = known.find(({ name }) => name === nameOrPath)
-  if (found) return found
-  const names = nearest(
-    nameOrPath,
-    known.map(({ name }) => name),
-    3,
-  ).join(', ')
-  throw new SwiftdError('MODEL_NOT_FOUND', `There is no ${what} "${nameOrPath}"; the nearest are ${names}.`)
+/** Finds a ControlNet, as `findLora` finds a LoRA. */
+export function findControlNet(nameOrPath: string, store: Store<AdapterRecord> = CONTROLNETS.openStore()): NamedEntry {
+  return findNamed(CONTROLNETS, nameOrPath, store)
 }

@@ -1,9 +1,11 @@
 import { existsSync, statSync } from 'node:fs'
-import type { StoredDtype } from '../../engine/weights/safetensors.js'
 import { openSafetensors, type SafetensorsFile, type StoredTensor } from '../../engine/weights/safetensors.js'
 import { nativeSize, openCheckpoint, type Checkpoint, type CheckpointOptions } from '../../engine/weights/checkpoint.js'
 import { ORIGINAL_PREFIX as PREFIX } from '../../engine/weights/original-names.js'
 import { SwiftdError } from '../../engine/errors.js'
+import type { Description } from './kind.js'
+import type { ModelFamily } from './record.js'
+import { dtypesByBytes, isWeight, weightsSummary } from '../../engine/weights/weights-summary.js'
 
 /** One network of a model. */
 export interface ComponentDescription {
@@ -18,18 +20,11 @@ export interface ComponentDescription {
 }
 
 /** What a model is, from its configuration and its files' headers. */
-export interface ModelDescription {
-  /** The real path. */
-  readonly path: string
-  readonly kind: 'folder' | 'file'
-  readonly family: 'sd1' | 'sd2' | 'sdxl'
+export interface ModelDescription extends Description {
+  readonly family: ModelFamily
   /** What its UNet was trained for, told by its input channels. */
   readonly task: 'text-to-image' | 'inpainting' | 'other'
   readonly components: readonly ComponentDescription[]
-  readonly parameters: number
-  readonly bytes: number
-  /** The components' dtypes, the most common first, joined by a comma. */
-  readonly dtype: string
   /** Pixels. */
   readonly width: number
   readonly height: number
@@ -124,26 +119,9 @@ function describeComponent(
   if (tensors.length === 0) {
     throw new SwiftdError('INVALID_WEIGHTS', `${file.path} has no weights of the ${name}; download the model again.`)
   }
-  const stored = tensors.map(({ dtype, byteLength }) => ({ dtype, bytes: byteLength }))
+  const { dtypes, ...sizes } = weightsSummary(tensors)
   return {
-    name,
-    parameters: tensors.reduce((sum, { shape }) => sum + shape.reduce((product, dim) => product * dim, 1), 0),
-    bytes: stored.reduce((sum, { bytes }) => sum + bytes, 0),
-    dtype: dtypesByBytes(stored)[0],
+    ...{ name, ...sizes, dtype: dtypes[0] },
     file: file.path,
   }
-}
-
-const WEIGHT_DTYPES: readonly StoredDtype[] = ['F16', 'BF16', 'F32', 'F64', 'F8_E4M3', 'F8_E5M2']
-
-/** Files also hold indices, such as position ids. */
-function isWeight({ dtype }: StoredTensor): boolean {
-  return WEIGHT_DTYPES.includes(dtype)
-}
-
-/** The dtypes, those with the most bytes first. */
-function dtypesByBytes(parts: readonly { readonly dtype: string; readonly bytes: number }[]): string[] {
-  const bytes = new Map<string, number>()
-  for (const part of parts) bytes.set(part.dtype, (bytes.get(part.dtype) ?? 0) + part.bytes)
-  return [...bytes].sort(([, a], [, b]) => b - a).map(([dtype]) => dtype)
 }

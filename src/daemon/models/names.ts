@@ -25,7 +25,7 @@ export function fullModelName(name: string): string {
   const valid = [base, tag].every((part) => PART.test(part) && part.length <= MAX_PART_LENGTH)
   if (valid && rest.length === 0 && !isModelPath(name)) return `${base}:${tag}`
   const rules = `lower-case letters, digits, ".", "_" and "-", perhaps with a ":tag"; "${nameFromPath(name)}" would do`
-  throw new SwiftdError('INVALID_REQUEST', `"${name}" cannot be the name of a model: a name has ${rules}.`)
+  throw new SwiftdError('INVALID_REQUEST', `"${name}" cannot be a name: a name has ${rules}.`)
 }
 
 /** How a full name is shown: without the tag that it would have anyway. */

@@ -8,7 +8,8 @@ import { filesOf, startHubServer, type HubServer } from '../../../test/hub-serve
 import { hubSettings } from './hub/settings.js'
 import { pullAndRegister, type PullRequest, type PullResult } from './pull.js'
 import { registerModel } from './register.js'
-import { removeModel } from './remove.js'
+import { MODELS } from './registry.js'
+import { removeNamed } from './remove.js'
 import { openModelStore, type ModelStore } from './store.js'
 
 const goldens = fileURLToPath(new URL('../../../fixtures/goldens/', import.meta.url))
@@ -56,7 +57,7 @@ describe('a pulled model', () => {
 
   it('takes its files along when it is removed', async () => {
     await pull()
-    expect(removeModel(store, 'fox-xl')).toEqual({ name: 'fox-xl', filesDeleted: true })
+    expect(removeNamed(MODELS, store, 'fox-xl')).toEqual({ name: 'fox-xl', filesDeleted: true })
     expect(existsSync(join(store.directory, 'hub/models--me--Fox-XL'))).toBe(false)
     expect(names()).toEqual([])
   })
@@ -64,16 +65,16 @@ describe('a pulled model', () => {
   it('leaves its files to another model of the same commit', async () => {
     const { record } = await pull({ name: 'one' })
     await pull({ name: 'two', variant: 'fp16' })
-    expect(removeModel(store, 'one').filesDeleted).toBe(false)
+    expect(removeNamed(MODELS, store, 'one').filesDeleted).toBe(false)
     expect(existsSync(join(record.path, UNET))).toBe(true)
-    expect(removeModel(store, 'two').filesDeleted).toBe(true)
+    expect(removeNamed(MODELS, store, 'two').filesDeleted).toBe(true)
     expect(existsSync(record.path)).toBe(false)
   })
 
   it('leaves its files to a model that was registered where they lie', async () => {
     const { record } = await pull({ name: 'one' })
     await registerModel({ path: record.path, name: 'two' }, { store, cacheDirectory: join(directory, 'cache') })
-    expect(removeModel(store, 'one').filesDeleted).toBe(false)
+    expect(removeNamed(MODELS, store, 'one').filesDeleted).toBe(false)
     expect(existsSync(join(record.path, 'model_index.json'))).toBe(true)
   })
 
@@ -83,12 +84,12 @@ describe('a pulled model', () => {
     const before = join(directory, 'hf/hub/models--me--Fox-XL')
     store.remove('one:latest')
     await pull({ name: 'two' }, shared)
-    expect(removeModel(store, 'two').filesDeleted).toBe(false)
+    expect(removeNamed(MODELS, store, 'two').filesDeleted).toBe(false)
     expect(existsSync(record.path)).toBe(true)
     hub.commit({ ...files, 'unet/config.json': Buffer.concat([files['unet/config.json'], Buffer.from(' ')]) })
     const updated = await pull({ name: 'two' }, shared)
     expect(updated.record.pulled?.files).toEqual(['unet/config.json'])
-    removeModel(store, 'two')
+    removeNamed(MODELS, store, 'two')
     expect(existsSync(join(updated.record.path, 'unet/config.json'))).toBe(false)
     expect(existsSync(join(record.path, 'unet/config.json'))).toBe(true)
     expect(existsSync(before)).toBe(true)
@@ -128,7 +129,7 @@ describe('a pulled model', () => {
       configuration: request.configuration,
     })
     expect(record.digest).toBe(await sha256OfFile(path, join(directory, 'cache')))
-    expect(removeModel(store, 'fox').filesDeleted).toBe(true)
+    expect(removeNamed(MODELS, store, 'fox').filesDeleted).toBe(true)
     expect(existsSync(record.path)).toBe(false)
   })
 
@@ -147,7 +148,7 @@ describe('a pulled model', () => {
     writeFileSync(victim, 'mine')
     const paths = [relative(record.path, victim), victim, 'model_index.json']
     store.put({ ...record, pulled: { ...record.pulled, files: paths } })
-    removeModel(store, 'fox-xl')
+    removeNamed(MODELS, store, 'fox-xl')
     expect(existsSync(victim)).toBe(true)
     expect(existsSync(join(record.path, UNET.replace('.fp16', '')))).toBe(true)
     expect(existsSync(join(record.path, 'model_index.json'))).toBe(false)
@@ -161,9 +162,9 @@ describe('removing a model', () => {
       const store = openModelStore(join(directory, 'models'))
       const path = join(goldens, 'sd15/model')
       await registerModel({ path, name: 'fox' }, { store, cacheDirectory: directory })
-      expect(() => removeModel(store, 'fo')).toThrow(/no model "fo" to remove; there are fox/)
-      expect(() => removeModel(store, 'demo')).toThrow(expect.objectContaining({ code: 'INVALID_REQUEST' }))
-      expect(removeModel(store, 'fox:latest')).toEqual({ name: 'fox', filesDeleted: false })
+      expect(() => removeNamed(MODELS, store, 'fo')).toThrow(/no model "fo" to remove; there are fox/)
+      expect(() => removeNamed(MODELS, store, 'demo')).toThrow(expect.objectContaining({ code: 'INVALID_REQUEST' }))
+      expect(removeNamed(MODELS, store, 'fox:latest')).toEqual({ name: 'fox', filesDeleted: false })
       expect(existsSync(path)).toBe(true)
     } finally {
       rmSync(directory, { recursive: true })

@@ -8,6 +8,7 @@ import type { HubSettings } from './hub/settings.js'
 import { fullModelName, nameFromPath } from './names.js'
 import type { ModelRecord, PulledFiles } from './record.js'
 import { checkNameIsFree, checkOptions, registerModel, type RegisteredModel } from './register.js'
+import { MODELS } from './registry.js'
 import { releasePulled } from './remove.js'
 import type { ModelStore } from './store.js'
 
@@ -44,7 +45,7 @@ export async function pullAndRegister(
   checkOptions(address.file === undefined ? 'folder' : 'file', options)
   const { store, settings, cacheDirectory } = context
   const isSame = ({ pulled }: ModelRecord): boolean => pulled?.repository === address.repository
-  checkNameIsFree(store, name, isSame)
+  checkNameIsFree(MODELS, store, name, isSame)
   const earlier = store.read().records.find((record) => record.name === name)?.pulled
   const model = await pullModel(address, { ...context, variant: options.variant })
   const pulled = ownedFiles(address, model, context, earlier)

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { registerModel, type Registration, type RegisteredModel } from './register.js'
+import { registerModel, type ModelRegistration, type RegisteredModel } from './register.js'
 import { openModelStore, type ModelStore } from './store.js'
 
 const goldens = fileURLToPath(new URL('../../../fixtures/goldens/', import.meta.url))
@@ -21,7 +21,7 @@ describe('registering a model', () => {
   })
   afterEach(() => rmSync(directory, { recursive: true }))
 
-  const register = (registration: Registration): Promise<RegisteredModel> =>
+  const register = (registration: ModelRegistration): Promise<RegisteredModel> =>
     registerModel(registration, { store, cacheDirectory: join(directory, 'cache') })
 
   it('records a file where it lies, under its own name and with its SHA-256', async () => {

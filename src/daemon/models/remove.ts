@@ -1,24 +1,28 @@
 import { sep } from 'node:path'
 import { SwiftdError } from '../../engine/errors.js'
 import { nearest } from '../../engine/sampling/schedulers/nearest.js'
-import { builtInModels } from './built-in.js'
 import { removePulled, snapshotDirectory } from './hub/cache.js'
+import type { Kind, NamedEntry } from './kind.js'
 import { fullModelName, shortModelName } from './names.js'
-import type { ModelRecord, PulledFiles } from './record.js'
-import type { ModelStore } from './store.js'
+import type { ModelRecord, NamedRecord, PulledFiles } from './record.js'
+import type { ModelStore, Store } from './store.js'
 
-export interface RemovedModel {
+export interface Removed {
   readonly name: string
   /** Whether files were deleted: only those that swiftd pulled, and that no other model uses. */
   readonly filesDeleted: boolean
 }
 
 /**
- * Forgets a model by its exact name, so that no beginning of a name removes what was not meant. Files that were pulled for
- * it are deleted; files that were registered where they lie never are.
- * @throws SwiftdError MODEL_NOT_FOUND; INVALID_REQUEST for a model that comes with swiftd
+ * Forgets one of a kind by its exact name, so that no beginning of a name removes what was not meant. Files that were pulled
+ * for a model are deleted; files that were registered where they lie never are.
+ * @throws SwiftdError MODEL_NOT_FOUND; INVALID_REQUEST for what comes with swiftd
  */
-export function removeModel(store: ModelStore, name: string): RemovedModel {
+export function removeNamed<Entry extends NamedEntry, Item extends NamedRecord>(
+  kind: Kind<Entry, Item>,
+  store: Store<Item>,
+  name: string,
+): Removed {
   const { records, damaged } = store.read()
   const broken = damaged.find((each) => each.name === name || each.name === `${name}:latest`)
   if (broken) {
@@ -27,13 +31,13 @@ export function removeModel(store: ModelStore, name: string): RemovedModel {
   }
   const fullName = fullModelName(name)
   const short = shortModelName(fullName)
-  if (builtInModels().some((model) => model.name === short)) {
-    throw new SwiftdError('INVALID_REQUEST', `The model "${short}" comes with swiftd and cannot be removed.`)
+  if (kind.builtIn().some((entry) => entry.name === short)) {
+    throw new SwiftdError('INVALID_REQUEST', `The ${kind.noun} "${short}" comes with swiftd and cannot be removed.`)
   }
   const record = records.find((each) => each.name === fullName)
-  if (!record) throw unknownName(short, records)
+  if (!record) throw unknownName(kind.noun, short, records)
   store.remove(fullName)
-  return { name: short, filesDeleted: record.pulled !== undefined && releasePulled(store, record.pulled) }
+  return { name: short, filesDeleted: kind.deleteFiles?.(record, store) ?? false }
 }
 
 /**
@@ -63,12 +67,12 @@ function uses({ path, configuration, vae }: ModelRecord, directory: string): boo
   return [path, configuration, vae].some((each) => each === directory || each?.startsWith(directory + sep))
 }
 
-function unknownName(name: string, records: readonly ModelRecord[]): SwiftdError {
+function unknownName(noun: string, name: string, records: readonly NamedRecord[]): SwiftdError {
   const known = nearest(
     name,
     records.map((record) => shortModelName(record.name)),
     3,
   )
   const advice = known.length === 0 ? 'none is registered' : `there are ${known.join(', ')}`
-  return new SwiftdError('MODEL_NOT_FOUND', `There is no model "${name}" to remove; ${advice}.`)
+  return new SwiftdError('MODEL_NOT_FOUND', `There is no ${noun} "${name}" to remove; ${advice}.`)
 }

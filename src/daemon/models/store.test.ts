@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { ModelRecord } from './record.js'
-import { modelsDirectory, openModelStore } from './store.js'
+import { dataDirectory, openModelStore } from './store.js'
 
 const record: ModelRecord = {
   name: 'fox:latest',
@@ -25,8 +25,8 @@ describe('model store', () => {
   afterEach(() => rmSync(directory, { recursive: true }))
 
   it('lies in the data directory of the user', () => {
-    expect(modelsDirectory({ XDG_DATA_HOME: '/data', HOME: '/home/me' })).toBe('/data/swiftd/models')
-    expect(modelsDirectory({ HOME: '/home/me' })).toBe('/home/me/.local/share/swiftd/models')
+    expect(dataDirectory('models', { XDG_DATA_HOME: '/data', HOME: '/home/me' })).toBe('/data/swiftd/models')
+    expect(dataDirectory('models', { HOME: '/home/me' })).toBe('/home/me/.local/share/swiftd/models')
   })
 
   it('is empty where nothing was ever registered', () => {

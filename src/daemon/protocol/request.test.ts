@@ -14,7 +14,7 @@ describe('generate request', () => {
     const request = {
       ...{ prompt: '', negativePrompt: '', model: '/models/x', scheduler: 'DPM++ 2M Karras' },
       ...{ width: 64, height: 4096, numInferenceSteps: 1000, guidanceScale: 0, clipSkip: 12, numImages: 16 },
-      seed: Number.MAX_SAFE_INTEGER,
+      seed: Number.MAX_SAFE_INTEGER - 15,
       ...{ prompt2: '', negativePrompt2: '', promptSyntax: 'a1111', emphasis: 'no-norm', eta: 1, guidanceRescale: 1 },
       ...{ noiseConvention: 'a1111', rng: 'nv', variationSeed: 0, variationStrength: 1, vaeTiling: 'on' },
       ...{ image: 'AAAA', mask: { data: 'AAAA', path: '/mask.png' }, strength: 1, resizeMode: 'resize-and-fill' },
@@ -61,6 +61,10 @@ describe('generate request', () => {
     [{ prompt: 'x', resizeMode: 1 }, 'resizeMode must be just-resize, crop-and-resize or resize-and-fill, not 1.'],
     [{ prompt: 'x', image: 'A', strength: 0 }, 'strength must be a number above 0 and up to 1, not 0.'],
     [{ prompt: 'x', strength: 0.5 }, 'There is a strength of 0.5 but no image to start from; give both.'],
+    [
+      { prompt: 'x', seed: Number.MAX_SAFE_INTEGER, numImages: 2 },
+      /^The seed 9007199254740991 leaves no seeds for 2 images up to 9007199254740991; give a smaller one\.$/,
+    ],
     [{ prompt: 'x', mask: 'A' }, 'There is a mask but no image to repaint; give both.'],
     [
       { prompt: 'x', image: 7 },

@@ -8,6 +8,14 @@ export interface RgbImage {
   readonly data: Uint8Array
 }
 
+/** A picture of 8-bit grey levels, row by row without padding. */
+export interface GrayImage {
+  readonly width: number
+  readonly height: number
+  /** width * height bytes. */
+  readonly data: Uint8Array
+}
+
 /** Pictures as the networks take them. */
 export interface PixelTensor {
   /** (N, 3, H, W) */

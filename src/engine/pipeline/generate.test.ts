@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { BaseModel } from '../networks/base-model.js'
 import { openModelHost, type ModelHost } from '../networks/model-host.js'
+import { liveNativeObjects } from '../ort/native.js'
 import { openTokenizer, type ClipTokenizer } from '../text/tokenizer.js'
 import { openCheckpoint } from '../weights/checkpoint.js'
 import { generate } from './generate.js'
@@ -85,6 +86,17 @@ describe('long prompts', () => {
     const cut = await run({ ...options, promptSyntax: 'diffusers' })
     expect(await run({ ...options, prompt: 'fox '.repeat(75), promptSyntax: 'diffusers' })).toEqual(cut)
     expect(difference((await run(options))[1], cut[1])).toBeGreaterThan(1e-4)
+  })
+})
+
+describe('the size of the image', () => {
+  it('changes from one run to the next without another session', async () => {
+    await run({ numInferenceSteps: 1 })
+    const live = liveNativeObjects()
+    for (const size of [{ width: 128 }, { height: 96 }, { width: 32, height: 32, numImagesPerPrompt: 3 }]) {
+      await run({ numInferenceSteps: 1, ...size })
+      expect(liveNativeObjects()).toBe(live)
+    }
   })
 })
 

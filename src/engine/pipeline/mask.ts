@@ -1,9 +1,6 @@
-/** A picture of 8-bit grey levels, row by row without padding. */
-export interface GrayImage {
-  readonly width: number
-  readonly height: number
-  readonly data: Uint8Array
-}
+import type { GrayImage } from '../image/pixels.js'
+
+export type { GrayImage } from '../image/pixels.js'
 
 /** 1 where a mask repaints (at least half white), else 0, for each pixel. */
 export function pixelMask({ data }: GrayImage): Float32Array {

@@ -38,6 +38,8 @@ describe('checkRequest', () => {
     ['a second prompt', { promptSyntax: 'a1111', prompt2: 'b' }, 'second prompt'],
     ['a second negative prompt', { promptSyntax: 'a1111', negativePrompt2: 'b' }, 'second prompt'],
     ['a clip skip of 0', { promptSyntax: 'a1111', clipSkip: 0 }, 'clip skip of 0'],
+    ['a clip skip beyond all layers', { clipSkip: 4 }, 'clip skip of 4 is too large; this model allows 0 to 3'],
+    ['the same counted from 1', { promptSyntax: 'a1111', clipSkip: 5 }, 'this model allows 1 to 4'],
     ['half a layer', { promptSyntax: 'a1111', clipSkip: 1.5 }, 'clip skip of 1.5'],
     ['a strength over 1', { noiseConvention: 'a1111', variationSeed: 1n, variationStrength: 1.1 }, '1.1'],
     ['a strength without a seed', { noiseConvention: 'a1111', variationStrength: 0.5 }, 'no variation seed'],

@@ -12,13 +12,24 @@ import { generate } from './generate.js'
 import { decodeLatents } from './latents.js'
 import { localStages } from './local-stages.js'
 import type { Stages } from './stages.js'
-import { createTileBlend, tileStarts, tileWeights } from './vae-tiling.js'
+import { chooseTiling, createTileBlend, DEFAULT_TILING, tileStarts, tileWeights } from './vae-tiling.js'
 
 const demo = fileURLToPath(new URL('../../../fixtures/models/tiny-shapes-xl', import.meta.url))
 
 const tilings = fc
   .tuple(fc.integer({ min: 2, max: 64 }), fc.integer({ min: 1, max: 63 }), fc.integer({ min: 1, max: 300 }))
   .filter(([tile, overlap]) => overlap < tile)
+
+describe('chooseTiling', () => {
+  it.each([
+    ['auto', 128, undefined],
+    ['auto', 129, DEFAULT_TILING],
+    ['on', 8, DEFAULT_TILING],
+    ['off', 512, undefined],
+  ] as const)('%s at a width of %i latents', (choice, width, expected) => {
+    expect(chooseTiling(choice, 64, width)).toBe(expected)
+  })
+})
 
 describe('tiles', () => {
   it('cover an axis from its begin to its end, and overlap at least as far as asked', () => {

@@ -100,7 +100,8 @@ export function openAdapter(path: string): Adapter {
 
 type Parts = Partial<Record<Part, StoredTensor>>
 
-function groupParts(file: SafetensorsFile): [string, Parts][] {
+/** The tensors of each layer, by the layer's key. Throws SwiftdError UNSUPPORTED_MODEL for other kinds of adapters. */
+export function groupParts(file: SafetensorsFile): [string, Parts][] {
   const groups = new Map<string, Parts>()
   for (const tensor of file.tensors.values()) {
     const foreign = FOREIGN.find(([pattern]) => pattern.test(tensor.name))
@@ -175,7 +176,7 @@ function layerTensor(
 }
 
 /** The target and the module that a layer's key names. */
-function nameOf(key: string): Pick<AdapterLayer, 'target' | 'module' | 'joined'> {
+export function nameOf(key: string): Pick<AdapterLayer, 'target' | 'module' | 'joined'> {
   const joined = JOINED.find(([prefix]) => key.startsWith(prefix))
   if (joined) return { target: joined[1], module: key.slice(joined[0].length), joined: true }
   const dotted = /^(unet|text_encoder_2|text_encoder)\.(.+)$/.exec(key)

@@ -1,8 +1,10 @@
-import { existsSync, readdirSync, realpathSync, statSync } from 'node:fs'
+import { existsSync, realpathSync, statSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { z } from 'zod'
 import { SwiftdError } from '../errors.js'
 import { diffusersVaeNames } from './diffusers-names.js'
+import { findWeights } from './find-weights.js'
+import { refusePickle } from './pickle.js'
 import type { SafetensorsFile } from './safetensors.js'
 import { configurationBeside, openSingleFile } from './single-file.js'
 import { openVaeComponent } from './vae-file.js'
@@ -102,9 +104,26 @@ const schedulerConfig = z.looseObject({
  */
 export function openCheckpoint(path: string, options: CheckpointOptions = {}): Checkpoint {
   const checkpoint = openBase(path, options)
-  const complete = options.vae ? { ...checkpoint, vae: openVaeComponent(options.vae, checkpoint.family) } : checkpoint
-  checkParts(complete)
-  return complete
+  checkParts(checkpoint)
+  if (!options.vae) return checkpoint
+  const vae = openVaeComponent(options.vae, checkpoint.vae.config)
+  checkVaeFits(options.vae, vae.config, checkpoint)
+  return { ...checkpoint, vae }
+}
+
+/** An autoencoder of another model must know the same latents, in number of channels and in size. */
+function checkVaeFits(path: string, vae: VaeConfig, { name, unet, vaeScale }: Checkpoint): void {
+  const scale = vaeScaleOf(vae)
+  const channels = unet.config.out_channels
+  if (vae.latent_channels === channels && scale === vaeScale) return
+  const [made, wanted] = [`${vae.latent_channels} channels at 1/${scale}`, `${channels} channels at 1/${vaeScale}`]
+  const sentence = `The autoencoder (VAE) ${path} makes latents of ${made} of the size, but the model "${name}" needs ${wanted}`
+  throw new SwiftdError('INVALID_WEIGHTS', `${sentence}; use one for its family.`)
+}
+
+/** Pixels for each latent: every level but the last halves the size. */
+export function vaeScaleOf({ block_out_channels: levels }: VaeConfig): number {
+  return 2 ** (levels.length - 1)
 }
 
 function openBase(path: string, { variant, configuration }: CheckpointOptions): Checkpoint {
@@ -160,7 +179,7 @@ function openFolder(
     vae,
     scheduler: { class: scheduler._class_name, config: scheduler },
     forceZerosForEmptyPrompt: index.force_zeros_for_empty_prompt,
-    vaeScale: 2 ** (vae.config.block_out_channels.length - 1),
+    vaeScale: vaeScaleOf(vae.config),
   }
 }
 
@@ -196,26 +215,4 @@ function checkParts(checkpoint: Checkpoint): void {
     const declared = unet.config.projection_class_embeddings_input_dim
     if (width !== declared) problem(`projection_class_embeddings_input_dim is ${declared}, but its parts need ${width}`)
   }
-}
-
-function findWeights(directory: string, name: string, variant: string | undefined): string {
-  const candidates = [variant, undefined, 'fp16'].map((kind) => `${name}${kind ? `.${kind}` : ''}.safetensors`)
-  const found = candidates.map((file) => join(directory, file)).find((file) => existsSync(file))
-  if (found) return found
-  const files = existsSync(directory) ? readdirSync(directory) : []
-  const pickled = files.find((file) => PICKLED.test(file))
-  if (pickled) refusePickle(join(directory, pickled))
-  throw new SwiftdError('INVALID_WEIGHTS', `${directory} has no ${candidates[1]}; download the model again.`)
-}
-
-const PICKLED = /\.(ckpt|pt|pth|bin)$/
-
-/** Pickled files are programs: reading one runs it. There is no flag to allow them. */
-function refusePickle(path: string): void {
-  if (!PICKLED.test(path)) return
-  const reason = 'it is a pickled file, which can run any code when it is read'
-  throw new SwiftdError(
-    'UNSUPPORTED_MODEL',
-    `${path} is refused: ${reason}; get the .safetensors version of the model.`,
-  )
 }

@@ -18,6 +18,8 @@ const only = <T extends z.core.util.Literal>(value: T) =>
     .optional()
     .transform(() => undefined)
 const absent = only(null)
+/** A field that some files leave out and others have as null, which must not make two architectures of one. */
+const optional = <T extends z.ZodType>(item: T) => item.nullish().transform((value) => value ?? undefined)
 
 const trunk = {
   act_fn: z.literal('silu').default('silu'),
@@ -37,9 +39,9 @@ const trunk = {
     .array(z.enum(['DownBlock2D', 'CrossAttnDownBlock2D']))
     .min(1)
     .max(8),
-  addition_embed_type: z.literal('text_time').nullish(),
-  addition_time_embed_dim: size.nullish(),
-  projection_class_embeddings_input_dim: size.nullish(),
+  addition_embed_type: optional(z.literal('text_time')),
+  addition_time_embed_dim: optional(size),
+  projection_class_embeddings_input_dim: optional(size),
   center_input_sample: only(false),
   class_embed_type: absent,
   encoder_hid_dim_type: absent,
@@ -135,9 +137,20 @@ const unetSchema = z
   })
   .transform(spellOut)
 
+/** Published folders leave out what diffusers' ControlNetModel has as its default. */
 const controlNetSchema = z
   .object({
     ...trunk,
+    in_channels: trunk.in_channels.default(4),
+    block_out_channels: trunk.block_out_channels.default([320, 640, 1280, 1280]),
+    cross_attention_dim: trunk.cross_attention_dim.default(1280),
+    down_block_types: trunk.down_block_types.default([
+      'CrossAttnDownBlock2D',
+      'CrossAttnDownBlock2D',
+      'CrossAttnDownBlock2D',
+      'DownBlock2D',
+    ]),
+    mid_block_type: only('UNetMidBlock2DCrossAttn'),
     conditioning_channels: z.int().min(1).max(64).default(3),
     conditioning_embedding_out_channels: z.array(channels).min(1).max(8).default([16, 32, 96, 256]),
     controlnet_conditioning_channel_order: z.enum(['rgb', 'bgr']).default('rgb'),

@@ -2,12 +2,14 @@ import { existsSync } from 'node:fs'
 import { basename, dirname, extname, join } from 'node:path'
 import { SwiftdError } from '../errors.js'
 import { publishedTokenizerDirectory } from '../text/published-tokenizers.js'
-import { detectClip, detectOpenClip, detectUnet, detectVae, timeIdWidth } from './architecture.js'
+import { detectClip, detectOpenClip, detectVae, timeIdWidth } from './architecture.js'
 import type { Checkpoint, Component, TextComponent } from './checkpoint.js'
 import type { TextEncoderConfig, UnetConfig, VaeConfig } from './config.js'
 import { widenTensor } from './half.js'
+import { describeContents, hasPrefix } from './file-contents.js'
 import { openClipNames, ORIGINAL_PREFIX as PREFIX, originalTrunkNames, originalVaeNames } from './original-names.js'
 import { ofLayout, openSafetensors, type SafetensorsFile, type StoredTensor } from './safetensors.js'
+import { detectUnet } from './trunk-architecture.js'
 import type { NameMapping } from './weights.js'
 
 /** What the published kinds of single files have in them, by their text encoders. */
@@ -50,20 +52,12 @@ export function configurationBeside(path: string): string | undefined {
 }
 
 const detectKind = ofLayout((file): Kind => {
-  const names = [...file.tensors.keys()]
-  const has = (prefix: string): boolean => names.some((name) => name.startsWith(prefix))
+  const has = (prefix: string): boolean => hasPrefix(file, prefix)
   const refuse = (what: string): never => {
     const known = 'it runs SD1.x, SD2.x and SDXL base models'
     throw new SwiftdError('UNSUPPORTED_MODEL', `${file.path} ${what}; ${known}.`)
   }
-  if (!has(PREFIX.unet)) {
-    if (has(PREFIX.controlNet) || has('controlnet_cond_embedding.')) return refuse('is a ControlNet, not a base model')
-    if (has('lora_') || names.some((name) => /lora_(A|B|up|down)/.test(name))) {
-      return refuse('is a LoRA, not a base model')
-    }
-    if (has('decoder.conv_in')) return refuse('is an autoencoder (VAE), not a whole model')
-    return refuse('is of a kind that swiftd does not know')
-  }
+  if (!has(PREFIX.unet)) return refuse(`${describeContents(file)}, not a base model`)
   if (has(PREFIX.sdxlOpenClip)) return 'sdxl'
   if (has(PREFIX.refinerOpenClip)) {
     return refuse('is an SDXL refiner, whose UNet is conditioned on an aesthetic score that swiftd does not have')

@@ -1,0 +1,60 @@
+import { createCache, type Cache, type CacheLimit } from './cache.js'
+import type { Device } from './device.js'
+import type { StageTimes } from './model.js'
+import type { Signal } from './process.js'
+
+/** A device that runs ControlNets, with what is resident on it. */
+export interface ControlDevice {
+  readonly device: Device
+  readonly times: StageTimes
+  readonly cache: Cache
+  /** When each ControlNet that it has, or is about to have, was loaded last. */
+  readonly loads: Map<string, Signal>
+}
+
+/** A ControlNet of a job on the device that runs it. */
+export interface PlacedControl {
+  readonly host: ControlDevice
+  /** Fires when it is resident. */
+  readonly loaded: Signal
+}
+
+export function createControlDevice(device: Device, times: StageTimes, limit: CacheLimit): ControlDevice {
+  return { device, times, cache: createCache(limit), loads: new Map() }
+}
+
+/** Makes a ControlNet resident; the device's runs of it, asked for later, wait in line behind the loading. */
+export function loadControl(host: ControlDevice, controlNet: number): PlacedControl {
+  const key = String(controlNet)
+  const earlier = host.cache.acquire(key) ? host.loads.get(key) : undefined
+  const loaded = earlier ?? host.device.load(host.times.controlNetLoadMs)
+  host.loads.set(key, loaded)
+  return { host, loaded }
+}
+
+/** Hands the ControlNets of jobs to devices. */
+export interface ControlService {
+  place(controlNet: number): PlacedControl
+  release(controlNet: number, placed: PlacedControl): void
+}
+
+/** A ControlNet goes to the device with the fewest of running jobs; among those to one that has it resident. */
+export function createControlService(hosts: readonly ControlDevice[]): ControlService {
+  const running = new Map(hosts.map((host) => [host, 0]))
+  const count = (host: ControlDevice, change: number): void => {
+    running.set(host, (running.get(host) ?? 0) + change)
+  }
+  return {
+    place(controlNet) {
+      const least = Math.min(...running.values())
+      const free = hosts.filter((host) => running.get(host) === least)
+      const host = free.find(({ cache }) => cache.has(String(controlNet))) ?? free[0]
+      count(host, 1)
+      return loadControl(host, controlNet)
+    },
+    release(controlNet, { host }) {
+      count(host, -1)
+      host.cache.release(String(controlNet))
+    },
+  }
+}
