@@ -43,6 +43,10 @@ export const GENERATE_FLAGS = {
     range: SECONDS,
     helpValue: 'SECONDS',
   }),
+  show: Flags.boolean({
+    description: 'Show the finished image in the terminal: kitty, iTerm2, WezTerm, Ghostty; in coarse cells elsewhere.',
+    env: 'SWIFTD_SHOW',
+  }),
   quiet: Flags.boolean({ char: 'q', description: 'Show no progress.', env: 'SWIFTD_QUIET' }),
   ...PROMPT_FLAGS,
   ...SAMPLING_FLAGS,
