@@ -27,10 +27,13 @@ export const DEFAULT_TILING: Tiling = { tile: 96, overlap: 16 }
 /** Whether to decode in tiles: as the size demands, always, or never. */
 export type VaeTiling = 'auto' | 'on' | 'off'
 
+/** Tiles of 512 x 512 pixels: who asks for tiles has little memory. */
+export const SMALL_TILING: Tiling = { tile: 64, overlap: 16 }
+
 /** The tiles of an image of a size in latents, or undefined to decode it as a whole. */
 export function chooseTiling(choice: VaeTiling, height: number, width: number): Tiling | undefined {
-  const tiled = choice === 'on' || (choice === 'auto' && Math.max(height, width) > TILE_ABOVE)
-  return tiled ? DEFAULT_TILING : undefined
+  if (choice === 'on') return SMALL_TILING
+  return choice === 'auto' && Math.max(height, width) > TILE_ABOVE ? DEFAULT_TILING : undefined
 }
 
 /** Where tiles begin along one axis: evenly spaced, the first at 0 and the last ending at `length`. */
