@@ -31,7 +31,7 @@ export const ResidentSchema = z.object({
   device: z.string(),
   /** Of its weights. */
   bytes: z.number(),
-  /** Jobs that used it since it was loaded. */
+  /** How many use it at this moment. */
   uses: z.number(),
   /** It stays, however little it is used. */
   pinned: z.boolean().optional(),

@@ -37,6 +37,7 @@ let app: FastifyInstance
 let client: DaemonClient
 let shutdowns: number[]
 /** The job that runs; the test plays the part of the engine. */
+const NOTHING = { devices: [], roles: { base: [], controlNet: [] } }
 let running: JobRecord | undefined
 let endRun: () => void
 
@@ -63,7 +64,7 @@ beforeEach(async () => {
     shutdowns.push(graceMs)
     return { pid: 1, running: 0, queued: 0 }
   }
-  app = createApp({ queue, store, logger, control: { status: () => STATUS, shutdown } })
+  app = createApp({ queue, store, logger, control: { status: () => Promise.resolve(STATUS), shutdown }, preload: NOTHING })
   await listenOnSocket(app, socket)
   client = createClient(socket)
 })

@@ -7,6 +7,8 @@ import { PROTOCOL_HEADER, PROTOCOL_VERSION, SWIFTD_VERSION } from '../protocol/v
 import { handleError, handleNotFound } from './error-handler.js'
 import { jobRoutes } from './routes/jobs.js'
 import { recipeRoutes } from './routes/recipes.js'
+import type { PreloadContext } from '../preload.js'
+import { preloadRoutes } from './routes/preload.js'
 import { statusRoutes, type DaemonControl } from './routes/status.js'
 
 export interface AppParts {
@@ -14,13 +16,14 @@ export interface AppParts {
   readonly store: JobStore
   readonly control: DaemonControl
   readonly logger: Logger
+  readonly preload: PreloadContext
 }
 
 /** Paths that must answer clients of other versions, too: how else could they tell, or stop the daemon? */
 const VERSION_FREE = ['/healthz', '/v1/status', '/v1/shutdown']
 
 /** The HTTP side of the daemon. It listens nowhere yet. */
-export function createApp({ queue, store, control, logger }: AppParts): FastifyInstance {
+export function createApp({ queue, store, control, logger, preload }: AppParts): FastifyInstance {
   const loggerInstance: FastifyBaseLogger = logger
   const app = Fastify({ loggerInstance, logController: new LogController({ disableRequestLogging: true }) })
   app.setErrorHandler(handleError)
@@ -34,6 +37,7 @@ export function createApp({ queue, store, control, logger }: AppParts): FastifyI
   })
   statusRoutes(app, control)
   jobRoutes(app, { queue, store })
+  preloadRoutes(app, preload)
   recipeRoutes(app)
   return app
 }
