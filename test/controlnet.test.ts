@@ -7,13 +7,13 @@ import {
   drawDisturbed,
   eventsOf,
   expectSamePixels,
-  preparedFor,
   rolesOf,
   startCluster,
   timingsOf,
   type Cluster,
 } from './support/cluster.js'
 import { difference, draw, type Drawn } from './support/draw.js'
+import { preparedFor } from './support/prepared.js'
 
 const DEMO = resolve('fixtures/models/tiny-shapes-xl')
 const EDGES = readFileSync('fixtures/models/examples/canny_0.png').toString('base64')
@@ -145,7 +145,7 @@ describe('a ControlNet that a device has', () => {
     const other = await draw(client, { ...controlled(['cpu:1']), model: copy, width: 128, height: 128 })
     const canny = resolve('fixtures/models/controlnets/canny')
     for (const drawn of [again, other]) {
-      expect(preparedFor(cluster, drawn)).toMatchObject([
+      expect(preparedFor(cluster.sandbox, drawn.job)).toMatchObject([
         { kind: 'controlnet', paths: [canny], device: 'cpu:1', cached: true },
       ])
     }

@@ -1,9 +1,7 @@
-import { readFileSync } from 'node:fs'
 import { expect } from 'vitest'
 import type { DaemonClient } from '../../src/daemon/client/client.js'
 import type { DeviceStep, JobEvent } from '../../src/daemon/protocol/event.js'
 import type { RgbImage } from '../../src/engine/image/pixels.js'
-import type { Prepared } from '../../src/daemon/workers/remote-stages.js'
 import { difference, draw, type Drawn } from './draw.js'
 import { createSandbox, type Sandbox } from './sandbox.js'
 
@@ -78,13 +76,4 @@ export function rolesOf(drawn: Pick<Drawn, 'events'>): string[] {
 /** What the devices did in a job's last step. */
 export function timingsOf(drawn: Pick<Drawn, 'events'>): readonly DeviceStep[] {
   return eventsOf(drawn, 'step').at(-1)?.devices ?? []
-}
-
-/** What the workers prepared for a job, as the daemon's log tells. */
-export function preparedFor({ sandbox }: Pick<Cluster, 'sandbox'>, { job }: Pick<Drawn, 'job'>): Prepared[] {
-  const lines = readFileSync(sandbox.paths.logFile, 'utf8')
-    .split('\n')
-    .filter((line) => line.startsWith('{'))
-  const records = lines.map((line) => JSON.parse(line) as { job?: string; prepared?: Prepared })
-  return records.flatMap((record) => (record.job === job.id && record.prepared ? [record.prepared] : []))
 }
