@@ -20,9 +20,12 @@ export function requireBuild(): void {
 }
 
 /** Runs with the built program in a home of its own, whose daemon has the default device: all cores. */
-export async function withSandbox<T>(task: (sandbox: Sandbox) => Promise<T>): Promise<T> {
+export async function withSandbox<T>(
+  task: (sandbox: Sandbox) => Promise<T>,
+  env: Readonly<Record<string, string>> = {},
+): Promise<T> {
   requireBuild()
-  const sandbox = createSandbox({ SWIFTD_DEVICES: '' })
+  const sandbox = createSandbox({ SWIFTD_DEVICES: '', ...env })
   try {
     return await task(sandbox)
   } finally {

@@ -20,7 +20,7 @@ async function main(): Promise<number> {
     },
   })
   if (values.list) {
-    for (const [name, { about }] of Object.entries(scenarios)) console.log(`${name.padEnd(12)} ${about}`)
+    for (const [name, { about }] of Object.entries(scenarios)) console.log(`${name.padEnd(16)} ${about}`)
     return 0
   }
   const unknown = positionals.filter((name) => !Object.hasOwn(scenarios, name))

@@ -15,7 +15,7 @@ import { generate } from './generate.js'
 import { decodeLatents } from './latents.js'
 import { localStages } from './local-stages.js'
 import type { Stages } from './stages.js'
-import { chooseTiling, createTileBlend, DEFAULT_TILING, tileStarts, tileWeights, type Tiling } from './vae-tiling.js'
+import { chooseTiling, createTileBlend, DEFAULT_TILING, SMALL_TILING, tileStarts, tileWeights, type Tiling } from './vae-tiling.js'
 
 const demo = fileURLToPath(new URL('../../../fixtures/models/tiny-shapes-xl', import.meta.url))
 
@@ -27,7 +27,7 @@ describe('chooseTiling', () => {
   it.each([
     ['auto', 128, undefined],
     ['auto', 129, DEFAULT_TILING],
-    ['on', 8, DEFAULT_TILING],
+    ['on', 8, SMALL_TILING],
     ['off', 512, undefined],
   ] as const)('%s at a width of %i latents', (choice, width, expected) => {
     expect(chooseTiling(choice, 64, width)).toBe(expected)
