@@ -7,9 +7,8 @@ import { runJob } from './jobs/run-job.js'
 import { createLifecycle, type Lifecycle } from './lifecycle.js'
 import { takeLock } from './lock.js'
 import { openLog, rotateLog, type Logger } from './logger.js'
-import { placementNeeds } from './jobs/placement-needs.js'
 import { daemonPaths, ensureRuntimeDirectory } from './paths.js'
-import { place } from './placement/place.js'
+import { createPlanner } from './placement/planner.js'
 import { rolesFromEnvironment } from './placement/roles.js'
 import { ERRORS, toWireError } from './protocol/error.js'
 import type { DaemonStatus } from './protocol/status.js'
@@ -62,10 +61,11 @@ async function start(unlock: () => void): Promise<void> {
   const context = { arena, logFd, logger, cacheDirectory, runtimeDirectory }
   const startWorker = (device: (typeof devices)[number]) => startWorkerProcess(device, context)
   const workers = devices.map((device) => superviseDevice(device, { start: startWorker, logger }))
+  const planner = createPlanner({ devices: workers, roles, cacheDirectory, logger })
   const store = createJobStore()
   const queue = createJobQueue({
     ...{ devices: workers, store, logger },
-    place: ({ request }, availability) => place(placementNeeds(request), availability, roles),
+    place: (job, availability) => planner.place(job, availability),
     run: (job, placement) => runJob(job, placement, context),
   })
 
@@ -91,7 +91,7 @@ async function start(unlock: () => void): Promise<void> {
       return answer
     },
   }
-  const app = createApp({ queue, store, control, logger })
+  const app = createApp({ queue, store, planner, control, logger })
   const lifecycle = createLifecycle({
     logger,
     onStopping: () => notify('STOPPING=1'),

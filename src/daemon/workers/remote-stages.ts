@@ -126,6 +126,15 @@ export function createRemoteStages(options: RemoteStagesOptions): RemoteStages {
     return createCrewMember(device, prepare, signal)
   }
   const controlNets = remoteControls.map((_, index) => controlMember(index))
+  const secondControlNets = remoteControls.map((_, index) => {
+    const first = placement.controlNets[index] ?? placement.base
+    const { [index]: device = first } = placement.secondControlNets ?? []
+    // What was placed on a base device is the work of whoever computes the rows.
+    if (device === placement.base || device === placement.second) return undefined
+    return device === first ? controlNets[index] : controlMember(index, device)
+  })
+  /** Everyone but the base device. */
+  const members = new Set([...controlNets, ...secondControlNets, second].filter((member) => member !== undefined))
 
   /** `close` waits for it, because until a request is answered the worker may write to the job's tensors. */
   async function tracked<T>(call: Promise<T>): Promise<T> {
@@ -167,7 +176,7 @@ export function createRemoteStages(options: RemoteStagesOptions): RemoteStages {
     controls: remoteControls,
     async load() {
       // Whatever fails of these fails again where it is waited for.
-      for (const member of [...controlNets, ...(second ? [second] : [])]) void tracked(member.ready()).catch(() => undefined)
+      for (const member of members) void tracked(member.ready()).catch(() => undefined)
       await withBase(() => Promise.resolve())
     },
     allocate,
@@ -184,7 +193,18 @@ export function createRemoteStages(options: RemoteStagesOptions): RemoteStages {
     denoise: (plan, denoiseOptions) =>
       tracked(
         createRemoteDenoise({
-          ...{ model, checkpoint, base, second, controlNets, recovery, allocate, signal, deadlineMs: DEADLINES_MS.denoise },
+          ...{
+            model,
+            checkpoint,
+            base,
+            second,
+            controlNets,
+            secondControlNets,
+            recovery,
+            allocate,
+            signal,
+            deadlineMs: DEADLINES_MS.denoise,
+          },
           coLocate: (index) => controlMember(index, placement.base),
           ...(options.onAdapters && { onAdapters: options.onAdapters }),
           onRuntime: (elapsed) => (runtimeMs += elapsed),
@@ -205,7 +225,7 @@ export function createRemoteStages(options: RemoteStagesOptions): RemoteStages {
     },
     async close() {
       await Promise.allSettled(inFlight)
-      await settle([base, ...controlNets, ...(second ? [second] : [])])
+      await settle([base, ...members])
       for (const tensor of [...tensors]) tensor.release()
     },
   }
@@ -217,4 +237,3 @@ async function settle(members: readonly CrewMember[]): Promise<void> {
   const asked = [...workers].map((worker) => worker.request('settle', {}, { deadlineMs: DEADLINES_MS.settle }))
   await Promise.allSettled(asked)
 }
-
