@@ -2,6 +2,7 @@ import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, wri
 import { join, resolve } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { encodePng } from '../src/engine/image/png.js'
+import { openSafetensors } from '../src/engine/weights/safetensors.js'
 import { createSandbox, type Sandbox } from './support/sandbox.js'
 
 const DEMO = 'fixtures/models/tiny-shapes-xl'
@@ -50,6 +51,25 @@ function claimHeaderLength(folder: string, length: bigint): void {
   writeFileSync(path, bytes)
 }
 
+/** Makes one value of a float16 tensor NaN. */
+function spoil(folder: string, file: string, tensorName: string): void {
+  const path = join(folder, file)
+  const { tensors, close } = openSafetensors(path)
+  close()
+  const bytes = readFileSync(path)
+  bytes.writeUInt16LE(0x7e00, tensors.get(tensorName)!.offset)
+  writeFileSync(path, bytes)
+}
+
+/** Gives a tensor of the header another name, so that the one that is asked for is missing. */
+function renameTensor(folder: string, file: string, name: string): void {
+  const path = join(folder, file)
+  const bytes = readFileSync(path)
+  const at = bytes.indexOf(`"${name}"`)
+  bytes.write('X', at + 1)
+  writeFileSync(path, bytes)
+}
+
 interface Case {
   readonly title: string
   readonly args: () => readonly string[]
@@ -59,7 +79,8 @@ interface Case {
 }
 
 const withModel = (name: string, harm: (folder: string) => void) => () => {
-  return ['x', '--model', brokenModel(name, harm)]
+  // Quiet, since some of these are noticed only after steps were reported.
+  return ['x', '-q', '--model', brokenModel(name, harm)]
 }
 
 const CASES: readonly Case[] = [
@@ -224,6 +245,31 @@ const CASES: readonly Case[] = [
       cpSync(join(folder, 'vae/diffusion_pytorch_model.safetensors'), join(folder, UNET_WEIGHTS))
     }),
     ...{ exitCode: 8, code: 'INVALID_WEIGHTS', sentence: /diffusion_pytorch_model\.safetensors/ },
+  },
+  {
+    title: 'a weights file without one of the tensors',
+    args: withModel('incomplete', (folder) => renameTensor(folder, UNET_WEIGHTS, 'conv_in.weight')),
+    ...{ exitCode: 8, code: 'INVALID_WEIGHTS', sentence: /diffusion_pytorch_model\.safetensors.*conv_in\.weight/ },
+  },
+  {
+    title: 'a UNet with NaN weights',
+    args: withModel('nan-unet', (folder) => spoil(folder, UNET_WEIGHTS, 'time_embedding.linear_1.weight')),
+    ...{ exitCode: 8, code: 'INVALID_WEIGHTS', sentence: /unet.*\(NaN\) in "time_embedding\.linear_1\.weight"/ },
+  },
+  {
+    title: 'a text encoder with NaN weights',
+    args: withModel('nan-text', (folder) => {
+      spoil(folder, 'text_encoder/model.safetensors', 'text_model.final_layer_norm.weight')
+      spoil(folder, 'text_encoder/model.safetensors', 'text_model.encoder.layers.0.layer_norm1.weight')
+    }),
+    ...{ exitCode: 8, code: 'INVALID_WEIGHTS', sentence: /text_encoder.*\(NaN\) in "text_model\./ },
+  },
+  {
+    title: 'an autoencoder with NaN weights',
+    args: withModel('nan-vae', (folder) =>
+      spoil(folder, 'vae/diffusion_pytorch_model.safetensors', 'decoder.conv_in.weight'),
+    ),
+    ...{ exitCode: 8, code: 'INVALID_WEIGHTS', sentence: /vae.*\(NaN\) in "decoder\.conv_in\.weight"/ },
   },
   {
     title: 'a config with missing values',

@@ -16,6 +16,8 @@ import { PROTOCOL_VERSION, SWIFTD_VERSION } from './protocol/version.js'
 import { createApp } from './server/app.js'
 import { closeSocket, listenOnSocket } from './server/listen.js'
 import { createNotify, takeInheritedSocket } from './systemd.js'
+import { preloadAtStart } from './preload-at-start.js'
+import { createResidentList } from './residents.js'
 import { superviseDevice } from './workers/device-worker.js'
 import { devicesFromEnvironment } from './workers/devices.js'
 import { createArena } from './workers/tensor-arena.js'
@@ -69,7 +71,8 @@ async function start(unlock: () => void): Promise<void> {
     run: (job, placement) => runJob(job, placement, context),
   })
 
-  const status = (): DaemonStatus => ({
+  const residents = createResidentList(workers)
+  const status = async (): Promise<DaemonStatus> => ({
     version: SWIFTD_VERSION,
     protocolVersion: PROTOCOL_VERSION,
     pid: process.pid,
@@ -80,18 +83,20 @@ async function start(unlock: () => void): Promise<void> {
       const job = queue.running.get(worker)
       return { ...worker.status, ...(job && { state: 'busy', jobId: job.id }) }
     }),
-    jobs: { queued: queue.queued, queueLimit: queue.limit, running: queue.running.size, finished: store.finished },
+    roles: { base: [...roles.base], controlNet: [...roles.controlNet] },
+    jobs: { queued: queue.queued, queueLimit: queue.limit, running: queue.runningJobs, finished: store.finished },
     arena: { used: arena.used, size: arena.size },
+    residents: await residents(),
   })
   const control = {
     status,
     shutdown(graceMs: number) {
-      const answer = { pid: process.pid, running: queue.running.size, queued: queue.queued }
+      const answer = { pid: process.pid, running: queue.runningJobs, queued: queue.queued }
       lifecycle.shutdown(graceMs)
       return answer
     },
   }
-  const app = createApp({ queue, store, planner, control, logger })
+  const app = createApp({ queue, store, planner, control, logger, preload: { devices: workers, roles } })
   const lifecycle = createLifecycle({
     logger,
     onStopping: () => notify('STOPPING=1'),
@@ -103,6 +108,7 @@ async function start(unlock: () => void): Promise<void> {
   await listenOnSocket(app, paths.socket, inherited)
   notify('READY=1')
   logger.info({ version: SWIFTD_VERSION, socket: paths.socket, devices }, 'ready')
+  await preloadAtStart({ devices: workers, roles }, logger)
 }
 
 function handleSignals(lifecycle: Lifecycle, logger: Logger): void {

@@ -4,6 +4,7 @@ import { isLoraBound, LIMITS, LORA_BOUND } from '../../daemon/protocol/limits.js
 import { CONTROL_GRAMMAR, parseControlArgument } from './control-argument.js'
 import { numberFlag } from './flags.js'
 import { listFlag } from './list-flag.js'
+import { resolvedFlagDefault } from './setting-values.js'
 import { LORA_GRAMMAR, parseLoraArgument } from './lora-argument.js'
 
 /** LoRAs, and when they take effect. */
@@ -60,8 +61,12 @@ export const CONTROL_FLAGS = {
 /** Which devices a job runs on. */
 export const PLACEMENT_FLAGS = {
   'latent-parallel': Flags.boolean({
-    description: 'Run the two halves of the guidance on two devices.',
-    env: 'SWIFTD_LATENT_PARALLEL',
+    description:
+      'Run the two halves of the guidance on two devices. SWIFTD_LATENT_PARALLEL and the setting may also be "auto": where ' +
+      'that is predicted to be faster.',
+    // oclif takes "auto" in the environment for no, and a default that is no boolean; its types do not know that.
+    default: resolvedFlagDefault('latent-parallel') as () => Promise<boolean>,
+    noCacheDefault: true,
     allowNo: true,
     helpGroup: 'DEVICES',
   }),

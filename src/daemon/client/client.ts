@@ -1,6 +1,7 @@
 import type { JobEvent } from '../protocol/event.js'
 import type { Job } from '../protocol/job.js'
 import type { Plan, PlanRequest } from '../protocol/plan.js'
+import type { Preloaded, PreloadRequest } from '../protocol/preload.js'
 import type { Recipe } from '../protocol/recipe.js'
 import type { GenerateRequest } from '../protocol/request.js'
 import type { DaemonStatus, ShutdownAnswer } from '../protocol/status.js'
@@ -26,6 +27,8 @@ export interface DaemonClient {
   recipe(image: string): Promise<Recipe>
   /** Where a job would run, and why. Measures what is not known of that, which may take as long as some steps. */
   plan(request: PlanRequest): Promise<Plan>
+  /** Makes LoRAs or ControlNets ready; answers when they are. */
+  preload(request: PreloadRequest): Promise<Preloaded[]>
   /** Also answers clients of other versions. */
   status(): Promise<DaemonStatus>
   /** Also answers clients of other versions. Returns before the daemon is gone. */
@@ -72,6 +75,13 @@ export function createClient(socketPath: string): DaemonClient {
         import('../protocol/plan.js'),
       ])
       return PlanSchema.parse(await answer.json())
+    },
+    async preload(body) {
+      const [answer, { PreloadAnswerSchema }] = await Promise.all([
+        request('POST', '/v1/preload', { body }),
+        import('../protocol/preload.js'),
+      ])
+      return PreloadAnswerSchema.parse(await answer.json()).preloaded
     },
     async status() {
       const [answer, { DaemonStatusSchema }] = await Promise.all([

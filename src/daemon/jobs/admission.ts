@@ -1,6 +1,7 @@
 import { randomInt } from 'node:crypto'
 import { checkRequest } from '../../engine/pipeline/request.js'
 import { nativeSize, openCheckpoint, type Checkpoint } from '../../engine/weights/checkpoint.js'
+import { openControlNetComponent } from '../../engine/weights/controlnet-file.js'
 import { findControlNet } from '../models/adapters.js'
 import { findModel, type ModelEntry } from '../models/registry.js'
 import { vaePath } from '../models/vae.js'
@@ -83,6 +84,8 @@ function resolve(request: ParsedRequest, { model, checkpoint, loras, pictures }:
     loraTags: loras.loraTags,
     controls: (request.controls ?? []).map((control, index) => {
       const { name, path } = findControlNet(control.controlNet)
+      // Only its header is read: one for another base should not become a job.
+      openControlNetComponent(path, checkpoint)
       return { ...control, controlNet: name, path, image: controls[index].info }
     }),
   }

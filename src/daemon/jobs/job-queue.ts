@@ -14,6 +14,8 @@ export interface JobQueue {
   readonly limit: number
   /** What runs, by base or second device. */
   readonly running: ReadonlyMap<DeviceWorker, JobRecord>
+  /** How many jobs that are. */
+  readonly runningJobs: number
   /** Makes a job with `create`, which is told its position, and queues it.
    * @throws SwiftdError QUEUE_FULL; DAEMON_UNREACHABLE while draining */
   submit(create: (queuePosition: number) => JobRecord): JobRecord
@@ -116,6 +118,9 @@ export function createJobQueue({ devices, store, logger, place, run, limit = 64 
     },
     limit,
     running,
+    get runningJobs() {
+      return jobsRunning().length
+    },
     submit,
     positionOf(job) {
       const index = waiting.indexOf(job)

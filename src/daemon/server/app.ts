@@ -9,6 +9,8 @@ import { handleError, handleNotFound } from './error-handler.js'
 import { jobRoutes } from './routes/jobs.js'
 import { planRoutes } from './routes/plan.js'
 import { recipeRoutes } from './routes/recipes.js'
+import type { PreloadContext } from '../preload.js'
+import { preloadRoutes } from './routes/preload.js'
 import { statusRoutes, type DaemonControl } from './routes/status.js'
 
 export interface AppParts {
@@ -17,13 +19,14 @@ export interface AppParts {
   readonly planner: Planner
   readonly control: DaemonControl
   readonly logger: Logger
+  readonly preload: PreloadContext
 }
 
 /** Paths that must answer clients of other versions, too: how else could they tell, or stop the daemon? */
 const VERSION_FREE = ['/healthz', '/v1/status', '/v1/shutdown']
 
 /** The HTTP side of the daemon. It listens nowhere yet. */
-export function createApp({ queue, store, planner, control, logger }: AppParts): FastifyInstance {
+export function createApp({ queue, store, planner, control, logger, preload }: AppParts): FastifyInstance {
   const loggerInstance: FastifyBaseLogger = logger
   const app = Fastify({ loggerInstance, logController: new LogController({ disableRequestLogging: true }) })
   app.setErrorHandler(handleError)
@@ -38,6 +41,7 @@ export function createApp({ queue, store, planner, control, logger }: AppParts):
   statusRoutes(app, control)
   jobRoutes(app, { queue, store, planner })
   planRoutes(app, { queue, control, planner })
+  preloadRoutes(app, preload)
   recipeRoutes(app)
   return app
 }

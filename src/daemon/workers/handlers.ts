@@ -148,18 +148,18 @@ function createStepReport(send: (steps: DenoiseProgress[]) => void) {
   }
 }
 
-async function listResidents({ host }: WorkerState): Promise<Resident[]> {
+async function listResidents({ host, lastUseOf }: WorkerState): Promise<Resident[]> {
   const models = (await host.models()).map(({ checkpoint }): Resident => {
     const files = [...checkpoint.textEncoders, checkpoint.unet, checkpoint.vae].map(({ weightsPath }) => weightsPath)
     const byteLength = [...new Set(files)].reduce((sum, file) => sum + (statSync(file, { throwIfNoEntry: false })?.size ?? 0), 0)
-    return { kind: 'model', path: checkpoint.path, byteLength, uses: 0, pinned: false, lastUsed: 0 }
+    return { kind: 'model', path: checkpoint.path, byteLength, uses: 0, pinned: false, lastUsed: lastUseOf(checkpoint.path) }
   })
   const controlNets = host.controlNets.entries().map(({ value, uses, pinned, lastUsed }): Resident => {
     return { kind: 'controlnet', path: value.path, byteLength: value.byteLength, uses, pinned, lastUsed }
   })
   const overlays = host.adapters.entries().map(({ value, uses, pinned, lastUsed }): Resident => {
-    const path = value.descriptions.map(({ path: file, scale }) => `${file}:${scale}`).join(' + ')
-    return { kind: 'lora', path, model: value.model, byteLength: value.byteLength, uses, pinned, lastUsed }
+    const parts = value.descriptions.map(({ path, scale }) => ({ path, scale }))
+    return { kind: 'lora', path: parts[0].path, parts, model: value.model, byteLength: value.byteLength, uses, pinned, lastUsed }
   })
   return [...models, ...controlNets, ...overlays]
 }

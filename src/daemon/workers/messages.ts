@@ -133,12 +133,14 @@ const RunResult = z.object({
 export const ResidentSchema = z.object({
   kind: z.enum(['model', 'controlnet', 'lora']),
   path: z.string(),
-  /** lora: the model that the overlay is for. */
+  /** lora: the model that the overlay is for, and the LoRAs that it is made of. */
   model: z.string().optional(),
+  parts: z.array(z.object({ path: z.string(), scale: z.number() })).optional(),
   byteLength: z.number(),
   /** How many use it at this moment. */
   uses: z.number(),
   pinned: z.boolean(),
+  /** When it was last asked for, in milliseconds since the epoch. */
   lastUsed: z.number(),
 })
 export type Resident = z.infer<typeof ResidentSchema>

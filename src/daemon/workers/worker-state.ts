@@ -24,6 +24,8 @@ export interface WorkerState {
   unload(path: string): Promise<void>
   /** A checkpoint that is resident. */
   modelOf(reference: ModelReference): BaseModel
+  /** When a checkpoint was last asked for, in milliseconds since the epoch; 0 if never. */
+  lastUseOf(path: string): number
   /** A ControlNet, made resident if it is not. */
   controlNet(path: string, base: ModelReference): Promise<Lease<CachedControlNet>>
   /** What a ControlNet's files say of it, for a base model. */
@@ -37,6 +39,7 @@ export function createWorkerState(
   peerDeadlineMs: number,
 ): WorkerState {
   const models = new Map<string, BaseModel>()
+  const lastUses = new Map<string, number>()
   const keyOf = ({ path, options }: ModelReference): string => JSON.stringify([path, options])
   const controlNetReference = (path: string, { path: base, options }: ModelReference): ControlNetReference => {
     return { path, component: openControlNetComponent(path, openCheckpoint(base, options)) }
@@ -57,9 +60,11 @@ export function createWorkerState(
     },
     modelOf(reference) {
       const model = models.get(keyOf(reference))
+      lastUses.set(reference.path, Date.now())
       if (!model) throw new Error(`The model ${reference.path} is not loaded.`)
       return model
     },
+    lastUseOf: (path) => lastUses.get(path) ?? 0,
     controlNet: (path, base) => host.controlNets.acquire(controlNetReference(path, base)),
     controlNetReference,
   }

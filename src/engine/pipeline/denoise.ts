@@ -148,11 +148,7 @@ export async function denoise(
 }
 
 /** Whether a plan's adapters are in effect from model call `done` on. */
-function takeEffect(
-  { adaptersReady }: UnetStages,
-  adapters: AdapterWindow | undefined,
-  done: number,
-): boolean {
+function takeEffect({ adaptersReady }: UnetStages, adapters: AdapterWindow | undefined, done: number): boolean {
   if (!adapters) return false
   const { prepared, fromCall, boundCall = 0 } = adapters
   if (fromCall !== undefined) return done >= fromCall

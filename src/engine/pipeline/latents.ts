@@ -1,5 +1,6 @@
 import { concatenate } from '../tensor.js'
 import type { Checkpoint } from '../weights/checkpoint.js'
+import { checkFinite } from './check-finite.js'
 import type { Stages } from './stages.js'
 import { chooseTiling, createTileBlend, tileStarts, tileWeights, type Tiling, type VaeTiling } from './vae-tiling.js'
 
@@ -18,6 +19,7 @@ export function latentDims(
  * Decodes latents (N, C, h, w) image by image, which bounds the memory, and large images tile by tile.
  * @param tiling how to tile; `auto` decides by the size
  * @returns (N, 3, H, W) in about -1..1
+ * @throws SwiftdError INVALID_WEIGHTS or RUNTIME_ERROR if the latents or the pixels are no numbers; what the stages throw
  */
 export async function decodeLatents(
   checkpoint: Checkpoint,
@@ -26,10 +28,12 @@ export async function decodeLatents(
   dims: LatentDims,
   tiling: Tiling | VaeTiling = 'auto',
 ): Promise<Float32Array> {
+  const { textEncoders, unet, vae } = checkpoint
+  await checkFinite('The latents', latents, [unet, ...textEncoders])
   const [count, channels, height, width] = dims
   const chosen = typeof tiling === 'string' ? chooseTiling(tiling, height, width) : tiling
   const perImage = channels * height * width
-  const scaled = latents.map((value) => value / checkpoint.vae.config.scaling_factor)
+  const scaled = latents.map((value) => value / vae.config.scaling_factor)
   const images: Float32Array[] = []
   for (let image = 0; image < count; image++) {
     const one = { values: scaled.subarray(image * perImage, (image + 1) * perImage), channels, height, width }
@@ -39,7 +43,9 @@ export async function decodeLatents(
         : await decodePart(stages, one, { top: 0, left: 0, height, width }),
     )
   }
-  return concatenate(images)
+  const decoded = concatenate(images)
+  await checkFinite('The pixels', decoded, [vae])
+  return decoded
 }
 
 /** Unscaled latents of one image, (C, h, w). */

@@ -104,11 +104,26 @@ const schedulerConfig = z.looseObject({
  */
 export function openCheckpoint(path: string, options: CheckpointOptions = {}): Checkpoint {
   const checkpoint = openBase(path, options)
-  const complete = options.vae
-    ? { ...checkpoint, vae: openVaeComponent(options.vae, checkpoint.vae.config) }
-    : checkpoint
-  checkParts(complete)
-  return complete
+  checkParts(checkpoint)
+  if (!options.vae) return checkpoint
+  const vae = openVaeComponent(options.vae, checkpoint.vae.config)
+  checkVaeFits(options.vae, vae.config, checkpoint)
+  return { ...checkpoint, vae }
+}
+
+/** An autoencoder of another model must know the same latents, in number of channels and in size. */
+function checkVaeFits(path: string, vae: VaeConfig, { name, unet, vaeScale }: Checkpoint): void {
+  const scale = vaeScaleOf(vae)
+  const channels = unet.config.out_channels
+  if (vae.latent_channels === channels && scale === vaeScale) return
+  const [made, wanted] = [`${vae.latent_channels} channels at 1/${scale}`, `${channels} channels at 1/${vaeScale}`]
+  const sentence = `The autoencoder (VAE) ${path} makes latents of ${made} of the size, but the model "${name}" needs ${wanted}`
+  throw new SwiftdError('INVALID_WEIGHTS', `${sentence}; use one for its family.`)
+}
+
+/** Pixels for each latent: every level but the last halves the size. */
+export function vaeScaleOf({ block_out_channels: levels }: VaeConfig): number {
+  return 2 ** (levels.length - 1)
 }
 
 function openBase(path: string, { variant, configuration }: CheckpointOptions): Checkpoint {
@@ -164,7 +179,7 @@ function openFolder(
     vae,
     scheduler: { class: scheduler._class_name, config: scheduler },
     forceZerosForEmptyPrompt: index.force_zeros_for_empty_prompt,
-    vaeScale: 2 ** (vae.config.block_out_channels.length - 1),
+    vaeScale: vaeScaleOf(vae.config),
   }
 }
 

@@ -38,9 +38,10 @@ export function planRoutes(app: FastifyInstance, { queue, control, planner }: Pl
     const gone = new AbortController()
     reply.raw.once('close', () => gone.abort())
     if (measure) await planner.measure(planned, free(), gone.signal)
+    const { devices } = await control.status()
     return {
       ...{ model: model.name, width: planned.width, height: planned.height },
-      devices: control.status().devices.map((device) => withRoles(device, planner)),
+      devices: devices.map((device) => withRoles(device, planner)),
       ...explain(planned, { planner, free: free(), controlNames: controls.map(({ name }) => name) }),
     }
   })

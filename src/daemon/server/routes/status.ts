@@ -3,7 +3,7 @@ import { ShutdownRequestSchema, type DaemonStatus, type ShutdownAnswer } from '.
 
 /** What is asked of the daemon as a whole. */
 export interface DaemonControl {
-  status(): DaemonStatus
+  status(): Promise<DaemonStatus>
   /** Begins to stop; returns at once. */
   shutdown(graceMs: number): ShutdownAnswer
 }
