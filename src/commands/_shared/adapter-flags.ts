@@ -5,7 +5,7 @@ import { CONTROL_GRAMMAR, parseControlArgument } from './control-argument.js'
 import { numberFlag } from './flags.js'
 import { listFlag } from './list-flag.js'
 import { LORA_GRAMMAR, parseLoraArgument } from './lora-argument.js'
-import { settingFlag, settingFlagDefault } from './setting-values.js'
+import { resolvedFlagDefault, settingFlag } from './setting-values.js'
 
 /** LoRAs, and when they take effect. */
 export const LORA_FLAGS = {
@@ -61,10 +61,12 @@ export const CONTROL_FLAGS = {
 /** Which devices a job runs on. */
 export const PLACEMENT_FLAGS = {
   'latent-parallel': Flags.boolean({
-    description: 'Run the two halves of the guidance on two devices.',
-    ...settingFlag('latent-parallel'),
-    // oclif takes a boolean flag that has no value, but its types do not know it.
-    default: settingFlagDefault('latent-parallel') as () => Promise<boolean>,
+    description:
+      'Run the two halves of the guidance on two devices. SWIFTD_LATENT_PARALLEL and the setting may also be "auto": where ' +
+      'that is predicted to be faster.',
+    // oclif takes "auto" in the environment for no, and a default that is no boolean; its types do not know that.
+    default: resolvedFlagDefault('latent-parallel') as () => Promise<boolean>,
+    noCacheDefault: true,
     allowNo: true,
     helpGroup: 'DEVICES',
   }),

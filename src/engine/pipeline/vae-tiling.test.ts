@@ -15,7 +15,15 @@ import { generate } from './generate.js'
 import { decodeLatents } from './latents.js'
 import { localStages } from './local-stages.js'
 import type { Stages } from './stages.js'
-import { chooseTiling, createTileBlend, DEFAULT_TILING, SMALL_TILING, tileStarts, tileWeights, type Tiling } from './vae-tiling.js'
+import {
+  chooseTiling,
+  createTileBlend,
+  DEFAULT_TILING,
+  SMALL_TILING,
+  tileStarts,
+  tileWeights,
+  type Tiling,
+} from './vae-tiling.js'
 
 const demo = fileURLToPath(new URL('../../../fixtures/models/tiny-shapes-xl', import.meta.url))
 
