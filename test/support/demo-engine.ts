@@ -49,7 +49,9 @@ export async function openDemoEngine(): Promise<DemoEngine> {
     stages,
     generate: (request) => generate({ checkpoint, tokenizers, stages, request: { ...defaults, ...request } }),
     async withLora(name, task) {
-      const lease = await host.adapters.acquire(model, [{ path: join(MODELS, 'loras', `${name}.safetensors`), scale: 1 }])
+      const lease = await host.adapters.acquire(model, [
+        { path: join(MODELS, 'loras', `${name}.safetensors`), scale: 1 },
+      ])
       try {
         return await task({ key: name, set: await lease.value.whole() })
       } finally {
