@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
+import { chmodSync, copyFileSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createSandbox } from '../test/support/sandbox.js'
@@ -27,7 +27,6 @@ try {
   writeFileSync(join(bin, 'swiftd'), `#!/bin/sh\nexec '${process.execPath}' '${resolve('bin/run.js')}' "$@"\n`)
   chmodSync(join(bin, 'swiftd'), 0o755)
   await sandbox.run(['daemon', 'start'])
-  const { copyFileSync } = await import('node:fs')
   copyFileSync(HINT, join(sandbox.directory, 'edges.png'))
 
   const env = { PATH: `${bin}:${sandbox.env.PATH}`, PS1: '$ ', BASH_SILENCE_DEPRECATION_WARNING: '1' }
@@ -67,9 +66,17 @@ try {
   await sandbox.dispose()
 }
 
-/** Screens that nobody would see for long enough are left out. */
+const SHORTEST_MS = 90
+
+/** At most so many screens a second, and every one that stays for a while. */
 function thin(frames: readonly Frame[]): Frame[] {
-  return frames.filter(({ at }, index) => index === 0 || (frames[index + 1]?.at ?? Infinity) - at >= 60)
+  const kept: Frame[] = []
+  for (const [index, frame] of frames.entries()) {
+    const next = frames[index + 1]?.at ?? Infinity
+    const last = kept.at(-1)?.at ?? -Infinity
+    if (next - frame.at >= SHORTEST_MS || frame.at - last >= SHORTEST_MS) kept.push(frame)
+  }
+  return kept
 }
 
 async function waitFor(condition: () => boolean): Promise<void> {

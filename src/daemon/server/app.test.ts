@@ -64,7 +64,13 @@ beforeEach(async () => {
     shutdowns.push(graceMs)
     return { pid: 1, running: 0, queued: 0 }
   }
-  app = createApp({ queue, store, logger, control: { status: () => Promise.resolve(STATUS), shutdown }, preload: NOTHING })
+  app = createApp({
+    queue,
+    store,
+    logger,
+    control: { status: () => Promise.resolve(STATUS), shutdown },
+    preload: NOTHING,
+  })
   await listenOnSocket(app, socket)
   client = createClient(socket)
 })
