@@ -47,6 +47,7 @@ export async function runJob(job: JobRecord, placement: Placement, context: JobC
       controls: jobControls(job),
       onRestart: (device, reason) => job.emit({ type: 'worker-restarted', device, step: job.step, reason }),
       onNote: (message) => job.emit({ type: 'warning', message }),
+      onPrepared: (prepared) => log.info({ prepared }, 'prepared for the job'),
       onAdapters: ({ call }) => {
         appliedAt = call
         job.emit({ type: 'adapters-applied', step: call, loras: request.loras.map(({ name }) => name) })

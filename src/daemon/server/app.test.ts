@@ -104,7 +104,8 @@ describe('daemon socket', () => {
     writeFileSync(left, '')
     const other = createApp({
       ...{ queue: {} as never, store: {} as never, logger: pino({ enabled: false }) },
-      control: { status: () => STATUS, shutdown: () => ({ pid: 1, running: 0, queued: 0 }) },
+      control: { status: () => Promise.resolve(STATUS), shutdown: () => ({ pid: 1, running: 0, queued: 0 }) },
+      preload: NOTHING,
     })
     await listenOnSocket(other, left)
     const otherClient = createClient(left)
