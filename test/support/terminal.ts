@@ -54,7 +54,10 @@ export function openTerminal(
     },
     screen() {
       const { active } = terminal.buffer
-      const lines = Array.from({ length: active.length }, (_, y) => active.getLine(y)?.translateToString(true) ?? '')
+      const lines = Array.from(
+        { length: active.length },
+        (_, y) => active.getLine(y)?.translateToString(true).trimEnd() ?? '',
+      )
       while (lines.at(-1) === '') lines.pop()
       return lines
     },

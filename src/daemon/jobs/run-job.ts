@@ -100,7 +100,7 @@ async function generateImages(
     stages,
     request: described,
     signal,
-    onStep: stepReporter(job, createPreviews(job, checkpoint)),
+    onStep: stepReporter(job, createPreviews(job, checkpoint, description)),
     onPhase: (phase) => job.emit({ type: 'phase', phase }),
     onNote: (message) => job.emit({ type: 'warning', message }),
   })
@@ -117,12 +117,13 @@ async function generateImages(
 
 /** Reports each finished step. */
 function stepReporter(job: JobRecord, preview: ReturnType<typeof createPreviews>): GenerateInputs['onStep'] {
-  return ({ index, total, timestep, sigma, elapsedMs, runtimeMs, devices, latents }) => {
+  return (step) => {
+    const { index, total, timestep, sigma, elapsedMs, runtimeMs, devices } = step
     // Not every method has sigmas, and JSON has no NaN.
     const known = Number.isFinite(sigma) && { sigma }
     const times = { elapsedMs, runtimeMs, ...(devices && { devices: [...devices] }) }
     job.emit({ type: 'step', step: index + 1, total, timestep, ...known, ...times })
-    preview?.(index + 1, latents)
+    preview?.(step)
   }
 }
 

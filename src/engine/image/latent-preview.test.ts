@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { latentSpaceOf, latentsToRgb } from './latent-preview.js'
+import { estimateClean, latentSpaceOf, latentsToRgb } from './latent-preview.js'
 
 describe('latent preview', () => {
   it('mixes the published colours of a known space', () => {
@@ -31,5 +31,24 @@ describe('latent preview', () => {
     const published = { latent_channels: 4, block_out_channels: [128, 256, 512, 512] }
     expect(latentSpaceOf('sdxl', published)).toBe('sdxl')
     expect(latentSpaceOf('sdxl', { ...published, block_out_channels: [16, 16, 32, 64] })).toBeUndefined()
+  })
+
+  it('takes away the noise that the prediction saw, of both kinds of samplers and predictions', () => {
+    const [clean, noise, sigma] = [0.5, -1.25, 3]
+    const alpha = 1 / Math.sqrt(1 + sigma * sigma)
+    const [unscaled, scaled] = [clean + sigma * noise, alpha * (clean + sigma * noise)].map((value) =>
+      Float32Array.of(value),
+    )
+    const velocity = Float32Array.of(alpha * noise - sigma * alpha * clean)
+    const epsilon = Float32Array.of(noise)
+    const level = { sigma, unscaled: true, predictionType: 'epsilon' } as const
+    const estimates = [
+      estimateClean(unscaled, epsilon, level),
+      estimateClean(scaled, epsilon, { ...level, unscaled: false }),
+      estimateClean(unscaled, velocity, { ...level, predictionType: 'v_prediction' }),
+      estimateClean(scaled, velocity, { ...level, unscaled: false, predictionType: 'v_prediction' }),
+      estimateClean(unscaled, Float32Array.of(clean), { ...level, predictionType: 'sample' }),
+    ]
+    for (const [value] of estimates) expect(value).toBeCloseTo(clean, 5)
   })
 })

@@ -45,6 +45,37 @@ export function latentSpaceOf(
   return vae.latent_channels === 4 && vae.block_out_channels.join() === PUBLISHED_BLOCKS ? family : undefined
 }
 
+/** Where a sampler is after a step. */
+export interface NoiseLevel {
+  /** The noise that is left, relative to the signal. */
+  readonly sigma: number
+  /** True if latents are signal plus sigma times noise; false if that is scaled to a deviation of 1. */
+  readonly unscaled: boolean
+  readonly predictionType: 'epsilon' | 'v_prediction' | 'sample'
+}
+
+/**
+ * What the latents would be without the noise that the last prediction saw in them: an estimate, since that prediction was
+ * made a step before. Equations of Salimans & Ho (arXiv 2202.00512), appendix D, with alpha = 1 / sqrt(1 + sigma^2).
+ * @param latents after the step
+ * @param prediction that the step was made with, of the same length
+ */
+export function estimateClean(
+  latents: Float32Array,
+  prediction: Float32Array,
+  { sigma, unscaled, predictionType }: NoiseLevel,
+): Float32Array {
+  if (predictionType === 'sample') return prediction
+  const alpha = 1 / Math.sqrt(1 + sigma * sigma)
+  const scale = unscaled ? alpha : 1
+  return latents.map((value, i) => {
+    const scaled = scale * value
+    return predictionType === 'epsilon'
+      ? scaled / alpha - sigma * prediction[i]
+      : alpha * scaled - sigma * alpha * prediction[i]
+  })
+}
+
 /**
  * What latents may become, as small pictures of the latents' own size; good enough to see what is being drawn.
  * @param latents (N, C, h, w). Those of samplers that count noise in sigmas are larger at first; they are scaled to a
