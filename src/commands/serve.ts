@@ -2,7 +2,7 @@ import { SwiftdError } from '../engine/errors.js'
 import { daemonEnvironment, isListening } from '../daemon/client/autostart.js'
 import { daemonPaths } from '../daemon/paths.js'
 import { BaseCommand } from './_shared/base-command.js'
-import { daemonOptions, DEVICE_FLAG } from './_shared/daemon-options.js'
+import { daemonOptions, DEVICE_FLAGS } from './_shared/daemon-options.js'
 
 export default class Serve extends BaseCommand {
   static override summary = 'Run the daemon in the foreground.'
@@ -18,13 +18,13 @@ export default class Serve extends BaseCommand {
   ]
 
   static override flags = {
-    device: DEVICE_FLAG,
+    ...DEVICE_FLAGS,
   }
 
   /** Does not end before the daemon does. */
   async run(): Promise<void> {
     const { flags } = await this.parse(Serve)
-    const options = daemonOptions(flags.device)
+    const options = daemonOptions(flags)
     // A service manager's socket listens before the daemon does.
     const activated = process.env.LISTEN_PID === String(process.pid)
     if (!activated && (await isListening(daemonPaths().socket))) {

@@ -7,9 +7,8 @@ import { runJob } from './jobs/run-job.js'
 import { createLifecycle, type Lifecycle } from './lifecycle.js'
 import { takeLock } from './lock.js'
 import { openLog, rotateLog, type Logger } from './logger.js'
-import { placementNeeds } from './jobs/placement-needs.js'
 import { daemonPaths, ensureRuntimeDirectory } from './paths.js'
-import { place } from './placement/place.js'
+import { createPlanner } from './placement/planner.js'
 import { rolesFromEnvironment } from './placement/roles.js'
 import { ERRORS, toWireError } from './protocol/error.js'
 import type { DaemonStatus } from './protocol/status.js'
@@ -64,10 +63,11 @@ async function start(unlock: () => void): Promise<void> {
   const context = { arena, logFd, logger, cacheDirectory, runtimeDirectory }
   const startWorker = (device: (typeof devices)[number]) => startWorkerProcess(device, context)
   const workers = devices.map((device) => superviseDevice(device, { start: startWorker, logger }))
+  const planner = createPlanner({ devices: workers, roles, cacheDirectory, logger })
   const store = createJobStore()
   const queue = createJobQueue({
     ...{ devices: workers, store, logger },
-    place: ({ request }, availability) => place(placementNeeds(request), availability, roles),
+    place: (job, availability) => planner.place(job, availability),
     run: (job, placement) => runJob(job, placement, context),
   })
 
@@ -83,6 +83,7 @@ async function start(unlock: () => void): Promise<void> {
       const job = queue.running.get(worker)
       return { ...worker.status, ...(job && { state: 'busy', jobId: job.id }) }
     }),
+    roles: { base: [...roles.base], controlNet: [...roles.controlNet] },
     jobs: { queued: queue.queued, queueLimit: queue.limit, running: queue.runningJobs, finished: store.finished },
     arena: { used: arena.used, size: arena.size },
     residents: await residents(),
@@ -95,7 +96,7 @@ async function start(unlock: () => void): Promise<void> {
       return answer
     },
   }
-  const app = createApp({ queue, store, control, logger, preload: { devices: workers, roles } })
+  const app = createApp({ queue, store, planner, control, logger, preload: { devices: workers, roles } })
   const lifecycle = createLifecycle({
     logger,
     onStopping: () => notify('STOPPING=1'),

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -64,7 +65,9 @@ export async function openDemoEngine(): Promise<DemoEngine> {
       const { dims, data } = fromRgbImages([picture], 'unit')
       const input = allocateTensor(dims)
       input.data.set(data)
-      const embedded = await lease.value.conditioningOf('picture', nativeOf(input))
+      // Embedded pictures are cached: each needs a key of its own.
+      const digest = createHash('sha256').update(picture.data).digest('hex')
+      const embedded = await lease.value.conditioningOf(digest, nativeOf(input))
       try {
         return await task({ key: name, network: lease.value.network, conditioning: embedded.value.conditioning })
       } finally {

@@ -4,25 +4,48 @@ import { formatDevice, parseDevices } from '../../daemon/workers/devices.js'
 import { resolveSetting } from './setting-values.js'
 import { splitList } from './setting-kinds.js'
 
-/** The devices of a daemon that is started. */
-export const DEVICE_FLAG = Flags.string({
-  description: 'A device and its threads; repeat it for more devices. By default the setting "devices".',
-  multiple: true,
-  multipleNonGreedy: true,
-  helpValue: 'cpu:N=THREADS',
-})
+const REPEATED = { multiple: true, multipleNonGreedy: true } as const
+
+/** The devices of a daemon that is started, and what they are for. */
+export const DEVICE_FLAGS = {
+  device: Flags.string({
+    description: 'A device and its threads; repeat it for more devices. By default the setting "devices".',
+    ...REPEATED,
+    helpValue: 'cpu:N=THREADS',
+  }),
+  'base-device': Flags.string({
+    description: 'A device that runs base models; repeat it for more. By default all that run no ControlNets only.',
+    ...REPEATED,
+    helpValue: 'cpu:N',
+  }),
+  'controlnet-device': Flags.string({
+    description: 'A device that is kept for ControlNets; repeat it for more. By default any that is free.',
+    ...REPEATED,
+    helpValue: 'cpu:N',
+  }),
+}
+
+/** Values of DEVICE_FLAGS. */
+export interface DeviceFlags {
+  readonly device?: readonly string[]
+  readonly 'base-device'?: readonly string[]
+  readonly 'controlnet-device'?: readonly string[]
+}
 
 /**
- * What a daemon is started with: the flag, else the settings.
- * @param deviceFlags values of DEVICE_FLAG
+ * What a daemon is started with: the flags, else the settings.
  * @throws SwiftdError INVALID_REQUEST for what is no device, and for settings that are not allowed
  */
-export function daemonOptions(deviceFlags?: readonly string[]): StartOptions {
-  const given = deviceFlags && parseDevices(deviceFlags.flatMap(splitList)).map(formatDevice)
+export function daemonOptions(flags: DeviceFlags = {}): StartOptions {
+  const given = flags.device && parseDevices(flags.device.flatMap(splitList)).map(formatDevice)
   const devices = given ?? devicesSetting()
+  const bases = flags['base-device']?.flatMap(splitList) ?? resolveSetting('base-devices').value
+  const controlNets = flags['controlnet-device']?.flatMap(splitList) ?? resolveSetting('controlnet-devices').value
   const preload = resolveSetting('lora-preload').value
   return {
     ...(devices && { devices: devices.join(',') }),
+    ...(bases && { baseDevices: bases.join(',') }),
+    ...(controlNets && { controlNetDevices: controlNets.join(',') }),
     ...(preload && { loraPreload: preload.join(',') }),
   }
 }

@@ -48,7 +48,8 @@ export function fieldsOf(flags: GenerateFlags): RequestFields {
     loraBound: flags['lora-bound'],
     loraAt: flags['lora-at'],
     loraPartial: flags['lora-partial'],
-    latentParallel: flags['latent-parallel'],
+    // Its default may be more than the flag can say.
+    latentParallel: flags['latent-parallel'] as boolean | 'auto' | undefined,
     placement: placementOf(flags),
   }
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined))

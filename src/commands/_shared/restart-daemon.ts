@@ -1,17 +1,16 @@
 import { createInterface } from 'node:readline/promises'
-import { isListening, startDaemon } from '../../daemon/client/autostart.js'
+import { isListening, startDaemon, type StartOptions } from '../../daemon/client/autostart.js'
 import { createClient } from '../../daemon/client/client.js'
 import { isNotRunning } from '../../daemon/client/transport.js'
 import type { DaemonPaths } from '../../daemon/paths.js'
 import type { DaemonStatus } from '../../daemon/protocol/status.js'
 import { SWIFTD_VERSION } from '../../daemon/protocol/version.js'
 import { formatDevice } from '../../daemon/workers/devices.js'
-import { daemonOptions } from './daemon-options.js'
+import { daemonOptions, type DeviceFlags } from './daemon-options.js'
 import { STOP_SECONDS, stopDaemon } from './stop-daemon.js'
 
 export interface RestartOptions {
-  /** Values of DEVICE_FLAG. */
-  readonly devices?: readonly string[]
+  readonly devices?: DeviceFlags
   readonly graceSeconds: number
 }
 
@@ -28,10 +27,18 @@ export async function restartDaemon(
   const options = daemonOptions(devices)
   const before = await daemonStatus(paths)
   const stopped = await stopDaemon(paths.socket, graceSeconds)
-  const had = before?.devices.map(formatDevice).join(',')
   // Where systemd holds the socket, the next request starts the service.
-  if (!(await isListening(paths.socket))) await startDaemon(paths, { ...(had && { devices: had }), ...options })
+  if (!(await isListening(paths.socket)))
+    await startDaemon(paths, { ...(before && !options.devices && devicesOf(before)), ...options })
   return stopped
+}
+
+/** The devices of a daemon, and what they are for. */
+function devicesOf({ devices, roles }: DaemonStatus): StartOptions {
+  return {
+    devices: devices.map(formatDevice).join(','),
+    ...(roles && { baseDevices: roles.base.join(','), controlNetDevices: roles.controlNet.join(',') }),
+  }
 }
 
 /**

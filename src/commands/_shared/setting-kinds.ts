@@ -48,6 +48,16 @@ export function toggle(): SettingKind<boolean> {
   }
 }
 
+/** On, off, or what swiftd decides. */
+export function toggleOrAuto(): SettingKind<boolean | 'auto'> {
+  const { accept, read } = toggle()
+  return {
+    expected: 'true, false or auto',
+    accept: (value) => (value === 'auto' ? value : accept(value)),
+    read: (words) => (words === 'auto' ? words : read(words)),
+  }
+}
+
 /** Several texts; people write them with commas between. `check` throws for an item that is not allowed. */
 export function list(expected: string, check: (items: readonly string[]) => void): SettingKind<string[]> {
   const accept = (value: unknown): string[] | undefined => {

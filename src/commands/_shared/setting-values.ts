@@ -58,6 +58,13 @@ export function settingFlagDefault<K extends SettingKey>(key: K): () => Promise<
   return () => new Promise((resolve) => resolve(settingDefault(key)))
 }
 
+/**
+ * Likewise, with the environment. For flags of which oclif reads the environment in another way than settings do.
+ */
+export function resolvedFlagDefault<K extends SettingKey>(key: K): () => Promise<SettingValue<K> | undefined> {
+  return () => new Promise((resolve) => resolve(resolveSetting(key).value))
+}
+
 /** All that ties a flag to its setting: `Flags.string({ description, ...settingFlag('model') })`. */
 export function settingFlag<K extends SettingKey>(key: K) {
   return { env: SETTINGS[key].env, default: settingFlagDefault(key), noCacheDefault: true } as const

@@ -1,6 +1,6 @@
 import { LIMITS } from '../../daemon/protocol/limits.js'
 import { parseDevices } from '../../daemon/workers/devices.js'
-import { choice, list, number, numberWhere, text, toggle, type SettingKind } from './setting-kinds.js'
+import { choice, list, number, numberWhere, text, toggle, toggleOrAuto, type SettingKind } from './setting-kinds.js'
 
 /**
  * Everything that can be set once instead of being written at each command. A value is taken from the command's flag,
@@ -84,9 +84,9 @@ export const SETTINGS = {
       usual: '0',
     },
   ),
-  'latent-parallel': setting(toggle(), {
+  'latent-parallel': setting(toggleOrAuto(), {
     env: 'SWIFTD_LATENT_PARALLEL',
-    description: 'Compute the two halves of guidance on two devices.',
+    description: 'Compute the two halves of guidance on two devices; auto: where that is predicted to be faster.',
     usual: 'false',
   }),
   'base-device': setting(text('the name of a device, such as cpu:0'), {
@@ -113,6 +113,16 @@ export const SETTINGS = {
     env: 'SWIFTD_DEVICES',
     description: 'The devices of the daemon.',
     usual: 'cpu:0 with all cores',
+  }),
+  'base-devices': setting(list('names of devices, such as cpu:0', names), {
+    env: 'SWIFTD_BASE_DEVICES',
+    description: 'The devices of the daemon that run base models.',
+    usual: 'all but those of controlnet-devices',
+  }),
+  'controlnet-devices': setting(list('names of devices, such as cpu:1', names), {
+    env: 'SWIFTD_CONTROLNET_DEVICES',
+    description: 'The devices of the daemon that are kept for ControlNets.',
+    usual: 'none: any that is free runs them',
   }),
   'lora-preload': setting(list('names of LoRAs', names), {
     env: 'SWIFTD_LORA_PRELOAD',

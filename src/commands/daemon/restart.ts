@@ -3,7 +3,7 @@ import { daemonPaths } from '../../daemon/paths.js'
 import type { DaemonStatus } from '../../daemon/protocol/status.js'
 import { formatDevice } from '../../daemon/workers/devices.js'
 import { BaseCommand } from '../_shared/base-command.js'
-import { DEVICE_FLAG } from '../_shared/daemon-options.js'
+import { DEVICE_FLAGS } from '../_shared/daemon-options.js'
 import { restartDaemon } from '../_shared/restart-daemon.js'
 import { STOP_SECONDS, STOP_TIMEOUT_FLAG } from '../_shared/stop-daemon.js'
 
@@ -26,7 +26,7 @@ export default class DaemonRestart extends BaseCommand {
   ]
 
   static override flags = {
-    device: DEVICE_FLAG,
+    ...DEVICE_FLAGS,
     timeout: STOP_TIMEOUT_FLAG,
   }
 
@@ -34,7 +34,7 @@ export default class DaemonRestart extends BaseCommand {
     const { flags } = await this.parse(DaemonRestart)
     const paths = daemonPaths()
     const graceSeconds = flags.timeout ?? STOP_SECONDS
-    const stoppedPid = await restartDaemon(paths, { devices: flags.device, graceSeconds })
+    const stoppedPid = await restartDaemon(paths, { devices: flags, graceSeconds })
     const client = createClient(paths.socket)
     try {
       const status = await client.status()

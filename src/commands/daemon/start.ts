@@ -4,7 +4,7 @@ import { daemonPaths } from '../../daemon/paths.js'
 import type { DaemonStatus } from '../../daemon/protocol/status.js'
 import { formatDevice } from '../../daemon/workers/devices.js'
 import { BaseCommand } from '../_shared/base-command.js'
-import { daemonOptions, DEVICE_FLAG } from '../_shared/daemon-options.js'
+import { daemonOptions, DEVICE_FLAGS } from '../_shared/daemon-options.js'
 
 /** What --json prints. */
 export interface StartResult {
@@ -22,15 +22,14 @@ export default class DaemonStart extends BaseCommand {
   static override examples = [
     '<%= config.bin %> daemon start',
     '<%= config.bin %> daemon start --device cpu:0=1 --device cpu:1=1',
+    '<%= config.bin %> daemon start --device cpu:0=2 --device cpu:1=2 --controlnet-device cpu:1',
   ]
 
-  static override flags = {
-    device: DEVICE_FLAG,
-  }
+  static override flags = DEVICE_FLAGS
 
   async run(): Promise<StartResult> {
     const { flags } = await this.parse(DaemonStart)
-    const options = daemonOptions(flags.device)
+    const options = daemonOptions(flags)
     const paths = daemonPaths()
     const started = !(await isListening(paths.socket)) && (await startDaemon(paths, options))
     const client = createClient(paths.socket)

@@ -12,6 +12,9 @@ import { isErrorCode } from '../protocol/error.js'
 export interface StartOptions {
   /** For example `cpu:0=1,cpu:1=1`; the daemon reads it as SWIFTD_DEVICES. @default the environment's */
   readonly devices?: string
+  /** Names of devices with commas between: those of base models (SWIFTD_BASE_DEVICES) and of ControlNets. */
+  readonly baseDevices?: string
+  readonly controlNetDevices?: string
   /** Names of LoRAs that it reads at once, with commas between; it reads them as SWIFTD_LORA_PRELOAD. */
   readonly loraPreload?: string
 }
@@ -68,9 +71,12 @@ export function daemonArguments(): string[] {
 }
 
 /** The variables by which a daemon is told its options. */
-export function daemonEnvironment({ devices, loraPreload }: StartOptions): Record<string, string> {
+export function daemonEnvironment(options: StartOptions): Record<string, string> {
+  const { devices, baseDevices, controlNetDevices, loraPreload } = options
   return {
     ...(devices !== undefined && { SWIFTD_DEVICES: devices }),
+    ...(baseDevices !== undefined && { SWIFTD_BASE_DEVICES: baseDevices }),
+    ...(controlNetDevices !== undefined && { SWIFTD_CONTROLNET_DEVICES: controlNetDevices }),
     ...(loraPreload !== undefined && { SWIFTD_LORA_PRELOAD: loraPreload }),
   }
 }

@@ -1,5 +1,6 @@
 import type { JobEvent } from '../protocol/event.js'
 import type { Job } from '../protocol/job.js'
+import type { Plan, PlanRequest } from '../protocol/plan.js'
 import type { Preloaded, PreloadRequest } from '../protocol/preload.js'
 import type { Recipe } from '../protocol/recipe.js'
 import type { GenerateRequest } from '../protocol/request.js'
@@ -24,6 +25,8 @@ export interface DaemonClient {
   image(id: string, index: number): Promise<Buffer>
   /** What makes a PNG again, from its metadata. Its file is given in base64. */
   recipe(image: string): Promise<Recipe>
+  /** Where a job would run, and why. Measures what is not known of that, which may take as long as some steps. */
+  plan(request: PlanRequest): Promise<Plan>
   /** Makes LoRAs or ControlNets ready; answers when they are. */
   preload(request: PreloadRequest): Promise<Preloaded[]>
   /** Also answers clients of other versions. */
@@ -65,6 +68,13 @@ export function createClient(socketPath: string): DaemonClient {
         import('../protocol/recipe.js'),
       ])
       return RecipeSchema.parse(await answer.json())
+    },
+    async plan(body) {
+      const [answer, { PlanSchema }] = await Promise.all([
+        request('POST', '/v1/plan', { body, patient: true }),
+        import('../protocol/plan.js'),
+      ])
+      return PlanSchema.parse(await answer.json())
     },
     async preload(body) {
       const [answer, { PreloadAnswerSchema }] = await Promise.all([

@@ -18,6 +18,8 @@ export interface RequestOptions {
   /** Serves daemons of another protocol version, too. */
   readonly anyVersion?: boolean
   readonly signal?: AbortSignal
+  /** The answer takes as long as it takes. */
+  readonly patient?: boolean
 }
 
 export interface Transport {
@@ -34,14 +36,14 @@ export function createTransport(socketPath: string): Transport {
   // Event streams may be silent for long; heartbeats tell whether the daemon lives.
   const pool = new Pool('http://swiftd', { connections: 4, socketPath, headersTimeout: 60_000, bodyTimeout: 60_000 })
   return {
-    async request(method, path, { body, anyVersion = false, signal } = {}) {
+    async request(method, path, { body, anyVersion = false, signal, patient = false } = {}) {
       const headers = {
         ...(!anyVersion && { [PROTOCOL_HEADER]: String(PROTOCOL_VERSION) }),
         ...(body !== undefined && { 'content-type': 'application/json' }),
       }
       const text = body === undefined ? undefined : JSON.stringify(body)
       const response = await dispatchRequest
-        .call(pool, { method, path, headers, body: text, signal })
+        .call(pool, { method, path, headers, body: text, signal, ...(patient && { headersTimeout: 0 }) })
         .catch((error: unknown) => Promise.reject(unreachable(error)))
       const bytes = (): Promise<Buffer> =>
         response.body.arrayBuffer().then(

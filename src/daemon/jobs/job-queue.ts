@@ -68,9 +68,11 @@ export function createJobQueue({ devices, store, logger, place, run, limit = 64 
     for (const job of [...waiting]) {
       const free = devices.filter((device) => !running.has(device) && !claimed.has(device))
       if (free.length === 0) return
-      const choice = place(job, { devices, free })
-      if (choice.kind === 'wait') choice.claims.forEach((device) => claimed.add(device))
-      else {
+      const choice = place(job, { devices, free, waiting: waiting.length })
+      if (choice.kind === 'wait') {
+        choice.claims.forEach((device) => claimed.add(device))
+        void choice.until?.then(dispatch)
+      } else {
         waiting.splice(waiting.indexOf(job), 1)
         void runOn(choice.placement, job)
       }

@@ -1,8 +1,13 @@
-import type { PlacementNeeds } from '../placement/place.js'
+import type { PlacementNeeds } from '../placement/placement.js'
 import type { ResolvedRequest } from '../protocol/request.js'
 
+/** Those fields of a request that tell what it needs of devices. */
+export type PlacedRequest = Pick<ResolvedRequest, 'guidanceScale' | 'numImages' | 'latentParallel' | 'placement'> & {
+  readonly controls: readonly unknown[]
+}
+
 /** What a request needs of devices. */
-export function placementNeeds(request: ResolvedRequest): PlacementNeeds {
+export function placementNeeds(request: PlacedRequest): PlacementNeeds {
   const { controls, latentParallel = false, guidanceScale, numImages, placement = {} } = request
   return {
     controlNets: controls.length,

@@ -1,84 +1,113 @@
 import type { DeviceWorker } from '../workers/device-worker.js'
-import type { Availability, Placement, PlacementChoice } from './placement.js'
+import { listCandidates, type CandidateOptions } from './candidates.js'
+import { assignAsked, isBase, keptForControlNets, placeByRule } from './place-by-rule.js'
+import type { Availability, Placement, PlacementChoice, PlacementNeeds } from './placement.js'
+import { fastest, predictStepMs, type Candidate, type PredictedCandidate, type StageCosts } from './predict.js'
 import type { DeviceRoles } from './roles.js'
 
-/** What a job needs of devices. */
-export interface PlacementNeeds {
-  /** How many ControlNets it has. */
-  readonly controlNets: number
-  /** Split each batch between two devices. */
-  readonly latentParallel: boolean
-  /** Rows of a batch: the images, twice with guidance. */
-  readonly batch: number
-  /** Names of devices that were asked for. */
-  readonly baseDevice?: string
-  readonly secondDevice?: string
-  /** One for each ControlNet; the last one serves those that are left. */
-  readonly controlNetDevices?: readonly string[]
-}
-
 /**
- * Chooses a job's devices among those that are free: a base device, a second one if the batch is to be split, and for each
- * ControlNet the device that was asked for, that the daemon keeps for ControlNets, or that has nothing else to do. Where
- * there is none the base device computes it itself, with the same image.
+ * Chooses a job's devices among those that are free. Where the times of its stages are known, it is the placement with the
+ * shortest predicted step. Else it is by rule: a base device, a second one if the batch is to be split, and for each
+ * ControlNet the device that was asked for, that the daemon keeps for ControlNets, or that has nothing else to do; where
+ * there is none the base device computes it itself. The image is the same in each case.
  */
-export function place(needs: PlacementNeeds, { devices, free }: Availability, roles: DeviceRoles): PlacementChoice {
-  const named = (name: string): DeviceWorker | undefined => devices.find(({ device }) => device.name === name)
-  const bases = devices.filter(({ device }) => isBase(device.name, needs, roles))
-  const base = firstReady(bases, free)
-  if (!base) return { kind: 'wait', claims: bases.length === 1 ? bases : [] }
-
-  const notes: string[] = []
-  let second: DeviceWorker | undefined
-  if (needs.latentParallel) {
-    const wanted = needs.secondDevice === undefined ? undefined : named(needs.secondDevice)
-    const others = wanted ? [wanted] : devices.filter((each) => each !== base && isBase(each.device.name, {}, roles))
-    const usable = others.filter((each) => each !== base && each.status.state !== 'failed')
-    const reason = whyNotSplit(needs, usable.length)
-    if (reason) notes.push(reason)
-    else {
-      second = firstReady(usable, free)
-      if (!second) return { kind: 'wait', claims: [base, ...(usable.length === 1 ? usable : [])] }
-    }
-  }
-  const controlNets = controlDevices(needs, { devices, free: free.filter((each) => each !== second) }, base, roles)
-  return { kind: 'start', placement: { base, ...(second && { second }), controlNets, notes } }
-}
-
-/** A device for each ControlNet; the base where there is no other. */
-function controlDevices(
-  { controlNets, controlNetDevices: asked = [] }: PlacementNeeds,
-  { devices, free }: Availability,
-  base: DeviceWorker,
+export function place(
+  needs: PlacementNeeds,
+  availability: Pick<Availability, 'devices' | 'free'>,
   roles: DeviceRoles,
-): Placement['controlNets'] {
-  const kept = devices.filter(({ device, status }) => roles.controlNet.includes(device.name) && status.state !== 'failed')
-  const idle = free.filter((each) => each !== base && each.status.state === 'idle')
-  const pool = kept.length > 0 ? kept : idle
-  return Array.from({ length: controlNets }, (_, index) => {
-    const name = asked[Math.min(index, asked.length - 1)]
-    if (name !== undefined) return devices.find(({ device }) => device.name === name) ?? base
-    return pool.length > 0 ? pool[index % pool.length] : base
-  })
+  costs?: StageCosts,
+): PlacementChoice {
+  const choice = placeByRule(needs, availability, roles)
+  if (choice.kind === 'wait' || !costs) return choice
+  const { second, notes } = choice.placement
+  const idle = availability.free.filter(({ status }) => status.state === 'idle')
+  const options = candidateOptions(needs, { ...availability, free: idle }, roles)
+  // By rule it waits for a second device that was asked for, or tells why there is none.
+  const split = needs.latentParallel === 'auto' || second !== undefined
+  const best = fastest(predictAll(listCandidates(split ? options : withoutSplit(options)), costs))
+  if (!best) return choice
+  const slow = options.mustSplit ? slowerThanAlone(best, options, costs) : undefined
+  return {
+    kind: 'start',
+    placement: toPlacement(best.candidate, availability.devices, slow === undefined ? notes : [...notes, slow]),
+  }
 }
 
-/** Why a batch is not split, as a sentence; undefined if it is. */
-function whyNotSplit({ batch }: PlacementNeeds, others: number): string | undefined {
-  if (batch < 2) return 'Latent parallelism has no effect: without guidance, one image is one pass.'
-  if (others === 0) return 'Latent parallelism has no effect: there is no second device for base models.'
-  return undefined
+/** What a job's devices may be, of those that are free. */
+export function candidateOptions(
+  needs: PlacementNeeds,
+  { devices, free }: Pick<Availability, 'devices' | 'free'>,
+  roles: DeviceRoles,
+): CandidateOptions {
+  const specs = (workers: readonly DeviceWorker[]) => workers.map(({ device }) => device)
+  const { latentParallel, batch, secondDevice, controlNets, controlNetDevices: asked } = needs
+  const kept = keptForControlNets(devices, roles)
+  const isSecond = ({ device: { name } }: DeviceWorker): boolean =>
+    secondDevice === undefined ? roles.base.includes(name) : name === secondDevice
+  const fixed = asked?.length ? assignAsked(asked, controlNets, devices) : undefined
+  return {
+    bases: specs(free.filter(({ device }) => isBase(device.name, needs, roles))),
+    seconds: latentParallel === false || batch < 2 ? [] : specs(free.filter(isSecond)),
+    mustSplit: latentParallel === true && batch >= 2,
+    controlNets,
+    services: specs(kept.length > 0 ? kept : free),
+    coLocated: kept.length === 0,
+    ...(fixed && { fixed: specs(fixed) }),
+  }
 }
 
-function isBase(name: string, { baseDevice }: Pick<PlacementNeeds, 'baseDevice'>, roles: DeviceRoles): boolean {
-  return baseDevice === undefined ? roles.base.includes(name) : name === baseDevice
+/** Whether devices that are not broken leave a choice that the times of its stages decide. */
+export function hasChoice(needs: PlacementNeeds, devices: readonly DeviceWorker[], roles: DeviceRoles): boolean {
+  const usable = devices.filter(({ status }) => status.state !== 'failed')
+  const choice = placeByRule(needs, { devices: usable, free: usable }, roles)
+  if (choice.kind === 'wait') return false
+  const { base, second } = choice.placement
+  const options = candidateOptions(needs, { devices: usable, free: usable }, roles)
+  const seconds = second ? [second.device] : options.mustSplit ? [] : options.seconds
+  const mustSplit = options.mustSplit && second !== undefined
+  return listCandidates({ ...options, bases: [base.device], seconds, mustSplit }).length > 1
 }
 
-/** A failed device is chosen only when no other is left: then the job tells why nothing works. */
-function firstReady(wanted: readonly DeviceWorker[], free: readonly DeviceWorker[]): DeviceWorker | undefined {
-  const usable = wanted.filter((device) => free.includes(device))
-  const healthy = wanted.some(({ status }) => status.state !== 'failed')
-  return (
-    usable.find(({ status }) => status.state === 'idle') ??
-    usable.find(({ status }) => !healthy || status.state !== 'failed')
-  )
+/** The candidates with their times. */
+export function predictAll(candidates: readonly Candidate[], costs: StageCosts): PredictedCandidate[] {
+  return candidates.map((candidate) => ({ candidate, stepMs: predictStepMs(candidate, costs) }))
+}
+
+/** The same choice with the batch as a whole. */
+export function withoutSplit(options: CandidateOptions): CandidateOptions {
+  return { ...options, seconds: [], mustSplit: false }
+}
+
+/** What to say if one of the devices would be faster without the other. */
+function slowerThanAlone(
+  { candidate, stepMs }: PredictedCandidate,
+  options: CandidateOptions,
+  costs: StageCosts,
+): string | undefined {
+  const { base, second } = candidate
+  const both = [...options.bases, ...options.seconds].filter(({ name }) => name === base || name === second)
+  const alone = fastest(predictAll(listCandidates({ ...withoutSplit(options), bases: both }), costs))
+  if (stepMs === undefined || alone?.stepMs === undefined || alone.stepMs >= stepMs) return undefined
+  const times = `${formatMs(stepMs)} for a step on ${base} and ${second}, ${formatMs(alone.stepMs)} on ${alone.candidate.base} alone`
+  return `Latent parallelism is predicted to be slower than one device: ${times}. Leave it out, or set it to auto.`
+}
+
+/** Milliseconds for people. */
+export function formatMs(ms: number): string {
+  return `${ms < 10 ? ms.toFixed(1) : String(Math.round(ms))} ms`
+}
+
+function toPlacement(
+  { base, second, controlNets, secondControlNets }: Candidate,
+  devices: readonly DeviceWorker[],
+  notes: readonly string[],
+): Placement {
+  const named = (name: string): DeviceWorker => {
+    const found = devices.find(({ device }) => device.name === name)
+    if (!found) throw new TypeError(`A candidate has the device ${name}, which is not there.`)
+    return found
+  }
+  const placement = { base: named(base), controlNets: controlNets.map(named), notes }
+  if (second === undefined) return placement
+  return { ...placement, second: named(second), secondControlNets: secondControlNets.map(named) }
 }

@@ -25,6 +25,11 @@ export function flag() {
   return z.boolean({ error: 'must be true or false' })
 }
 
+/** A flag, or what is decided by what is known of the devices. */
+export function flagOrAuto() {
+  return z.union([z.boolean(), z.literal('auto')], { error: 'must be true, false or "auto"' })
+}
+
 /** `a, b or c` */
 export function describeChoice(words: readonly string[]): string {
   return [words.slice(0, -1).join(', '), ...words.slice(-1)].filter(Boolean).join(' or ')

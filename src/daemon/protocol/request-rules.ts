@@ -11,7 +11,7 @@ interface Together {
   readonly numImages: number
   readonly loraBound?: number
   readonly loraAt?: number
-  readonly latentParallel?: boolean
+  readonly latentParallel?: boolean | 'auto'
   readonly placement?: { readonly secondDevice?: string }
 }
 

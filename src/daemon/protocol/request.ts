@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { SwiftdError } from '../../engine/errors.js'
 import { ControlRequestSchema, ControlsSchema, ResolvedControlSchema } from './control-request.js'
-import { bounded, choice, flag, text } from './fields.js'
+import { bounded, choice, flag, flagOrAuto, text } from './fields.js'
 import { LIMITS, MAX_PROMPT_CHARACTERS } from './limits.js'
 import { LORA_FIELDS, LoraRequestSchema, ResolvedLoraSchema } from './lora-request.js'
 import { PictureInfoSchema, PictureSchema } from './picture.js'
@@ -45,8 +45,8 @@ const PLAIN_FIELDS = {
   /** How a picture and a mask of another size are brought to the image's. */
   resizeMode: choice(RESIZE_MODES).default('just-resize'),
   vaeTiling: choice(VAE_TILINGS).default('auto'),
-  /** Run the two halves of the guidance on two devices. */
-  latentParallel: flag().optional(),
+  /** Run the two halves of the guidance on two devices; `auto` does so where it is predicted to be faster. */
+  latentParallel: flagOrAuto().optional(),
   placement: PlacementSchema.optional(),
 }
 
@@ -80,6 +80,8 @@ export const GenerateRequestSchema = z.strictObject({
   strength: bounded(LIMITS.strength).optional(),
   ...LORA_FIELDS,
   controls: ControlsSchema.optional(),
+  /** Send `preview` events. It changes nothing of the images, so a job's request does not have it. */
+  previews: flag().optional(),
 })
 
 /** As a client writes it. */

@@ -52,6 +52,8 @@ export const DaemonStatusSchema = z.object({
   uptimeMs: z.number(),
   logFile: z.string(),
   devices: z.array(DeviceStatusSchema),
+  /** Names of devices: those that may run base models, and those that are kept for ControlNets. */
+  roles: z.object({ base: z.array(z.string()), controlNet: z.array(z.string()) }).optional(),
   jobs: z.object({
     queued: z.number(),
     /** More queued jobs than this are refused. */

@@ -10,6 +10,7 @@ import { createClient, type DaemonClient } from '../client/client.js'
 import type { JobRecord } from '../jobs/job.js'
 import { createJobQueue } from '../jobs/job-queue.js'
 import { createJobStore } from '../jobs/job-store.js'
+import { createPlanner } from '../placement/planner.js'
 import type { JobEvent } from '../protocol/event.js'
 import { PROTOCOL_HEADER, PROTOCOL_VERSION, SWIFTD_VERSION } from '../protocol/version.js'
 import type { DeviceWorker } from '../workers/device-worker.js'
@@ -56,15 +57,20 @@ beforeEach(async () => {
         resolve()
       })
     })
+  const roles = { base: ['cpu:0'], controlNet: [] }
+  const planner = createPlanner({ devices: [DEVICE], roles, cacheDirectory: directory, logger })
   const queue = createJobQueue({
     ...{ devices: [DEVICE], store, logger, run, limit: 1 },
-    place: (_job, { free: [base] }) => ({ kind: 'start', placement: { base, controlNets: [], notes: [] } }),
+    place: (job, availability) => planner.place(job, availability),
   })
   const shutdown = (graceMs: number) => {
     shutdowns.push(graceMs)
     return { pid: 1, running: 0, queued: 0 }
   }
-  app = createApp({ queue, store, logger, control: { status: () => Promise.resolve(STATUS), shutdown }, preload: NOTHING })
+  app = createApp({
+    ...{ queue, store, planner, logger, preload: NOTHING },
+    control: { status: () => Promise.resolve(STATUS), shutdown },
+  })
   await listenOnSocket(app, socket)
   client = createClient(socket)
 })
@@ -97,8 +103,9 @@ describe('daemon socket', () => {
     const left = join(directory, 'left.sock')
     writeFileSync(left, '')
     const other = createApp({
-      ...{ queue: {} as never, store: {} as never, logger: pino({ enabled: false }) },
-      control: { status: () => STATUS, shutdown: () => ({ pid: 1, running: 0, queued: 0 }) },
+      ...{ queue: {} as never, store: {} as never, planner: {} as never, logger: pino({ enabled: false }) },
+      control: { status: () => Promise.resolve(STATUS), shutdown: () => ({ pid: 1, running: 0, queued: 0 }) },
+      preload: NOTHING,
     })
     await listenOnSocket(other, left)
     const otherClient = createClient(left)

@@ -50,8 +50,8 @@ export function allocateParts({ rows, dims, shapes, positiveRow, controls, alloc
 export interface Assignment {
   /** By part. */
   readonly bases: readonly (Peer | undefined)[]
-  /** By ControlNet; undefined is the worker that computes the rows. */
-  readonly controlNets: readonly (Peer | undefined)[]
+  /** By part, by ControlNet; undefined is the worker that computes the rows. */
+  readonly controlNets: readonly (readonly (Peer | undefined)[])[]
   /** The worker that runs the loop, as the others know it. */
   readonly lead: Peer
 }
@@ -62,7 +62,7 @@ export function assignParts(parts: readonly Part[], { bases, controlNets, lead }
     const peer = bases[index]
     const own = peer ?? lead
     const controls = part.controls.map((assignment) => {
-      const computes = controlNets[assignment.control]
+      const computes = controlNets[index][assignment.control]
       return { ...assignment, ...(computes && computes.device !== own.device && { peer: computes }) }
     })
     return { rows: part.rows, controls, ...(peer && { peer }) }

@@ -26,6 +26,8 @@ export interface RemoteDenoiseOptions {
   readonly second: CrewMember | undefined
   /** One for each ControlNet of the plan. */
   readonly controlNets: readonly CrewMember[]
+  /** Likewise for the rows of the second device; undefined is whoever computes them. */
+  readonly secondControlNets: readonly (CrewMember | undefined)[]
   /** Prepares a ControlNet on the base device instead. */
   readonly coLocate: (index: number) => CrewMember
   readonly recovery: Recovery
@@ -41,6 +43,7 @@ interface Crew {
   readonly lead: WorkerProcess
   readonly second?: WorkerProcess
   readonly controlNets: readonly WorkerProcess[]
+  readonly secondControlNets: readonly (WorkerProcess | undefined)[]
 }
 
 /**
@@ -50,19 +53,29 @@ interface Crew {
 export function createRemoteDenoise(options: RemoteDenoiseOptions) {
   const { model, checkpoint, base, recovery, signal, deadlineMs } = options
   const controlNets = [...options.controlNets]
+  const secondControlNets = [...options.secondControlNets]
   let { second } = options
 
   /** All workers, prepared. Without the second device's the loop goes on with the base device alone. */
   async function readyCrew(finished: number): Promise<Crew> {
     const lead = await base.ready()
-    const controls = await Promise.all(controlNets.map((_, index) => readyControlNet(index)))
+    const controls = await Promise.all(controlNets.map((member, index) => readyControlNet(controlNets, member, index)))
+    const services = await Promise.all(
+      (second ? secondControlNets : []).map((member, index) => {
+        return member && readyControlNet(secondControlNets, member, index)
+      }),
+    )
     const other = await second?.ready().catch((error: unknown) => leaveSecond(error, finished))
-    return { lead, controlNets: controls, ...(other && { second: other }) }
+    const crew = { lead, controlNets: controls, secondControlNets: services }
+    return other ? { ...crew, second: other } : crew
   }
 
   /** A ControlNet's worker; that of the base where its own device has failed for good. */
-  async function readyControlNet(index: number): Promise<WorkerProcess> {
-    const { device, ready } = controlNets[index]
+  async function readyControlNet(
+    members: (CrewMember | undefined)[],
+    { device, ready }: CrewMember,
+    index: number,
+  ): Promise<WorkerProcess> {
     const { name } = device.device
     try {
       return await ready()
@@ -70,8 +83,9 @@ export function createRemoteDenoise(options: RemoteDenoiseOptions) {
       if (!isWorkerLost(error)) throw error
       if (device.status.state !== 'failed' || device === base.device) throw new PeerLost(name, error.message)
       recovery.note(`${base.device.device.name} computes a ControlNet of ${name}: ${error.message}`)
-      controlNets[index] = options.coLocate(index)
-      return controlNets[index].ready()
+      const coLocated = options.coLocate(index)
+      members[index] = coLocated
+      return coLocated.ready()
     }
   }
 
@@ -87,7 +101,8 @@ export function createRemoteDenoise(options: RemoteDenoiseOptions) {
   async function recover(error: unknown, crew: Crew | undefined, finished: number): Promise<void> {
     if (!isWorkerLost(error) || signal.aborted) throw error
     if (!(error instanceof PeerLost)) return recovery.baseLost(error)
-    const worker = [crew?.second, ...(crew?.controlNets ?? [])].find((each) => each?.peer.device === error.device)
+    const others = crew ? [crew.second, ...crew.controlNets, ...crew.secondControlNets] : []
+    const worker = others.find((each) => each?.peer.device === error.device)
     await endWorker(worker)
     if (second && second.device.device.name === error.device) leaveSecond(error, finished)
     else recovery.lost(error.device, error)
@@ -125,10 +140,11 @@ export function createRemoteDenoise(options: RemoteDenoiseOptions) {
 
   function assign(parts: readonly Part[], crew: Crew): Part[] {
     const lead = crew.lead.peer
+    const ofBase = crew.controlNets.map(({ peer }) => (peer.device === lead.device ? undefined : peer))
     return assignParts(parts, {
       lead,
       bases: [undefined, crew.second?.peer],
-      controlNets: crew.controlNets.map(({ peer }) => (peer.device === lead.device ? undefined : peer)),
+      controlNets: [ofBase, crew.second ? crew.secondControlNets.map((worker) => worker?.peer) : ofBase],
     })
   }
 

@@ -150,6 +150,15 @@ export function createRemoteStages(options: RemoteStagesOptions): RemoteStages {
     return createCrewMember(device, prepare, signal)
   }
   const controlNets = remoteControls.map((_, index) => controlMember(index))
+  const secondControlNets = remoteControls.map((_, index) => {
+    const first = placement.controlNets[index] ?? placement.base
+    const { [index]: device = first } = placement.secondControlNets ?? []
+    // What was placed on a base device is the work of whoever computes the rows.
+    if (device === placement.base || device === placement.second) return undefined
+    return device === first ? controlNets[index] : controlMember(index, device)
+  })
+  /** Everyone but the base device. */
+  const members = new Set([...controlNets, ...secondControlNets, second].filter((member) => member !== undefined))
 
   /** `close` waits for it, because until a request is answered the worker may write to the job's tensors. */
   async function tracked<T>(call: Promise<T>): Promise<T> {
@@ -191,8 +200,7 @@ export function createRemoteStages(options: RemoteStagesOptions): RemoteStages {
     controls: remoteControls,
     async load() {
       // Whatever fails of these fails again where it is waited for.
-      for (const member of [...controlNets, ...(second ? [second] : [])])
-        void tracked(member.ready()).catch(() => undefined)
+      for (const member of members) void tracked(member.ready()).catch(() => undefined)
       await withBase(() => Promise.resolve())
     },
     allocate,
@@ -215,6 +223,7 @@ export function createRemoteStages(options: RemoteStagesOptions): RemoteStages {
             base,
             second,
             controlNets,
+            secondControlNets,
             recovery,
             allocate,
             signal,
@@ -240,7 +249,7 @@ export function createRemoteStages(options: RemoteStagesOptions): RemoteStages {
     },
     async close() {
       await Promise.allSettled(inFlight)
-      await settle([base, ...controlNets, ...(second ? [second] : [])])
+      await settle([base, ...members])
       for (const tensor of [...tensors]) tensor.release()
     },
   }

@@ -7,6 +7,7 @@ import { admit } from '../../jobs/admission.js'
 import { createJob, type JobRecord } from '../../jobs/job.js'
 import type { JobQueue } from '../../jobs/job-queue.js'
 import type { JobStore } from '../../jobs/job-store.js'
+import type { Planner } from '../../placement/planner.js'
 import { MAX_REQUEST_BYTES } from '../../protocol/limits.js'
 import type { Job } from '../../protocol/job.js'
 import { eventLines } from '../event-stream.js'
@@ -15,12 +16,19 @@ const JobParams = z.object({ id: z.string() })
 const ImageParams = z.object({ id: z.string(), index: z.coerce.number() })
 
 /** /v1/jobs: submit, list, follow, cancel, and fetch the images. */
-export function jobRoutes(app: FastifyInstance, { queue, store }: { queue: JobQueue; store: JobStore }): void {
+interface JobParts {
+  readonly queue: JobQueue
+  readonly store: JobStore
+  readonly planner: Pick<Planner, 'check'>
+}
+
+export function jobRoutes(app: FastifyInstance, { queue, store, planner }: JobParts): void {
   const describe = (job: JobRecord): Job => job.describe(queue.positionOf(job))
   const jobOf = (params: unknown): JobRecord => store.get(JobParams.parse(params).id)
 
   app.post('/v1/jobs', { bodyLimit: MAX_REQUEST_BYTES }, async (request, reply) => {
     const admitted = await admit(request.body)
+    planner.check(admitted.request)
     const job = queue.submit((queuePosition) => createJob(randomBytes(6).toString('hex'), admitted, queuePosition))
     return reply.code(202).header('location', `/v1/jobs/${job.id}`).send(describe(job))
   })

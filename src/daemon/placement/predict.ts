@@ -1,0 +1,135 @@
+/**
+ * How long a step takes on some devices, from the measured times of its stages. The model is that of passes/pass-session.ts:
+ * a base device computes its own ControlNets, then the UNet's encoder; ControlNets of other devices run beside both; the
+ * decoder waits for all of them. Of two halves the slower one counts.
+ */
+
+/** Times of the stages of one pass, in milliseconds. */
+export interface StageTimes {
+  readonly encoderMs: number
+  readonly decoderMs: number
+  /** By ControlNet of the job. */
+  readonly controlNetMs: readonly number[]
+}
+
+/** All rows of the batch, or the larger half of them. */
+export type Share = 'full' | 'half'
+
+/** The measured times of a device; undefined where they are not known. */
+export type StageCosts = (device: string, share: Share) => StageTimes | undefined
+
+/** Who computes what, by the devices' names. */
+export interface Candidate {
+  readonly base: string
+  /** Computes half of the rows. */
+  readonly second?: string
+  /** The device of each ControlNet for the base's rows; the base itself where it computes them. */
+  readonly controlNets: readonly string[]
+  /** Likewise for the second device's rows. */
+  readonly secondControlNets: readonly string[]
+}
+
+/** A candidate with the time of its step. */
+export interface PredictedCandidate {
+  readonly candidate: Candidate
+  /** Undefined where a stage was not measured. */
+  readonly stepMs: number | undefined
+}
+
+/**
+ * A message to another worker and its answer, in milliseconds: the median of what steps of the demo model report as
+ * `messageMs` on two CPU devices.
+ */
+export const MESSAGE_MS = 0.4
+
+/** What one device does for the rows of one base device. */
+interface Part {
+  readonly base: string
+  readonly controlNets: readonly string[]
+  readonly remote: boolean
+}
+
+/**
+ * The time of a step in which all ControlNets take part, in milliseconds.
+ * @returns undefined where a stage was not measured
+ */
+export function predictStepMs(candidate: Candidate, costs: StageCosts): number | undefined {
+  const share: Share = candidate.second === undefined ? 'full' : 'half'
+  const parts = partsOf(candidate)
+  const busy = controlNetTimes(parts, (device) => costs(device, share))
+  if (!busy) return undefined
+  let slowest = 0
+  for (const { base, controlNets, remote } of parts) {
+    const own = costs(base, share)
+    if (!own) return undefined
+    const services = controlNets.filter((device) => device !== base)
+    const residualsMs = services.map((device) => (busy.get(device) ?? 0) + MESSAGE_MS)
+    const encodedMs = (busy.get(base) ?? 0) + own.encoderMs
+    const partMs = Math.max(encodedMs, ...residualsMs) + own.decoderMs + (remote ? MESSAGE_MS : 0)
+    slowest = Math.max(slowest, partMs)
+  }
+  return slowest
+}
+
+function partsOf({ base, second, controlNets, secondControlNets }: Candidate): Part[] {
+  const first = { base, controlNets, remote: false }
+  return second === undefined ? [first] : [first, { base: second, controlNets: secondControlNets, remote: true }]
+}
+
+/** How long each device computes ControlNets in a step: one after the other, also those of two halves that share it. */
+function controlNetTimes(
+  parts: readonly Part[],
+  timesOf: (device: string) => StageTimes | undefined,
+): Map<string, number> | undefined {
+  const busy = new Map<string, number>()
+  for (const { controlNets } of parts) {
+    for (const [index, device] of controlNets.entries()) {
+      const ms = timesOf(device)?.controlNetMs[index]
+      if (ms === undefined) return undefined
+      busy.set(device, (busy.get(device) ?? 0) + ms)
+    }
+  }
+  return busy
+}
+
+/** Less than this is the noise of the measurement: it is not worth another device. */
+const WORTHWHILE = 0.03
+
+/**
+ * The fastest of the candidates; of those that are as fast, the one with the fewest devices.
+ * @returns undefined where there is none, or one was not measured
+ */
+export function fastest(predicted: readonly PredictedCandidate[]): PredictedCandidate | undefined {
+  if (predicted.some(({ stepMs }) => stepMs === undefined)) return undefined
+  const ordered = [...predicted].sort((a, b) => devicesOf(a.candidate).size - devicesOf(b.candidate).size)
+  let best: PredictedCandidate | undefined
+  let bestMs = Infinity
+  for (const each of ordered) {
+    const stepMs = each.stepMs ?? Infinity
+    const sameCount = best !== undefined && devicesOf(best.candidate).size === devicesOf(each.candidate).size
+    if (best && stepMs >= bestMs * (sameCount ? 1 : 1 - WORTHWHILE)) continue
+    best = each
+    bestMs = stepMs
+  }
+  return best
+}
+
+/** All devices that take part. */
+export function devicesOf({ base, second, controlNets, secondControlNets }: Candidate): Set<string> {
+  const others = second === undefined ? [] : [second, ...secondControlNets]
+  return new Set([base, ...controlNets, ...others])
+}
+
+/** A candidate as people read it: "cpu:0, ControlNet canny on cpu:1". */
+export function describeCandidate(candidate: Candidate, controlNames: readonly string[]): string {
+  const { base, second, controlNets, secondControlNets } = candidate
+  const places = controlNames.map((name, index) => {
+    const services = [controlNets[index], ...(second === undefined ? [] : [secondControlNets[index]])]
+    const unique = [...new Set(services)]
+    const own = services.every((device, part) => device === [base, second][part])
+    return own ? undefined : `${name} on ${unique.join(' and ')}`
+  })
+  const elsewhere = places.filter((place) => place !== undefined)
+  const halves = second === undefined ? base : `halves on ${base} and ${second}`
+  return [halves, ...elsewhere].join(', ')
+}
