@@ -61,19 +61,20 @@ async function runJob(
 }
 
 /**
- * Measures several things in turn (A B C A B C …), so that a drift of the machine's speed meets all, after one round that
- * does not count.
+ * Measures several things in turn (A B C A B C …), so that a drift of the machine's speed meets all.
+ * @param warmUp rounds before that do not count
  */
 export async function measureInTurn<K extends string, T>(
   rounds: number,
   tasks: Readonly<Record<K, () => Promise<T>>>,
+  warmUp = 1,
 ): Promise<Record<K, T[]>> {
   const names = Object.keys(tasks) as K[]
   const samples = Object.fromEntries(names.map((name) => [name, [] as T[]])) as Record<K, T[]>
-  for (let round = 0; round <= rounds; round++) {
+  for (let round = -warmUp; round < rounds; round++) {
     for (const name of names) {
       const sample = await tasks[name]()
-      if (round > 0) samples[name].push(sample)
+      if (round >= 0) samples[name].push(sample)
     }
   }
   return samples

@@ -150,6 +150,17 @@ describe('a lost worker', () => {
     expect(eventsOf(disturbed, 'adapters-applied')).toMatchObject([{ step: 2 }])
   })
 
+  it('of a ControlNet that only the second device asks is replaced, and the job stays split', async () => {
+    const placement = { ...SPLIT.placement, controlNetDevices: ['cpu:2'] }
+    const request = { ...MANY_STEPS, controls: [{ ...CANNY, guessMode: true }], placement }
+    const undisturbed = await draw(client, request)
+    const disturbed = await drawDisturbed(client, request, { device: 'cpu:2' })
+    expectSamePixels(disturbed, undisturbed)
+    expect(eventsOf(disturbed, 'worker-restarted')).toMatchObject([{ device: 'cpu:2' }])
+    expect(disturbed.notes).toEqual([])
+    expect(rolesOf(disturbed)).toEqual(['base cpu:0', 'second cpu:1', 'controlnet cpu:2'])
+  })
+
   it('leaves no memory taken', async () => {
     await expect.poll(async () => (await client.status()).arena.used).toBe(0)
   })

@@ -4,7 +4,7 @@ import { SwiftdError } from '../../../engine/errors.js'
 import { createDeferred, type Deferred } from '../../deferred.js'
 import type { WorkerState } from '../worker-state.js'
 import { onLines, sendLine } from './json-lines.js'
-import { PeerAnswerSchema, type PeerOpen } from './peer-messages.js'
+import { PeerAnswerSchema, type PeerAnswer, type PeerOpen } from './peer-messages.js'
 import type { Peer } from './messages.js'
 import { PeerLost } from './peer-lost.js'
 import type { Session } from './session.js'
@@ -21,6 +21,8 @@ export async function connectPeer<Run, Done>(
   doneSchema: z.ZodType<Done>,
   signal: AbortSignal,
 ): Promise<Session<Run, Done> & { readonly opened: unknown }> {
+  // A pass may itself wait for a ControlNet of a third worker, and must be the one to say so.
+  const deadlineMs = open.kind === 'pass' ? 2 * peerDeadlineMs : peerDeadlineMs
   const socket = connect({ path: peer.socket, allowHalfOpen: true })
   const closed = createDeferred<undefined>()
   let pending: Deferred<unknown> | undefined
@@ -37,7 +39,7 @@ export async function connectPeer<Run, Done>(
   })
   onLines(socket, (message) => {
     const answer = PeerAnswerSchema.parse(message)
-    if ('error' in answer) pending?.reject(new SwiftdError(answer.error.code, answer.error.message))
+    if ('error' in answer) pending?.reject(readError(answer))
     else pending?.resolve(answer.done)
   })
 
@@ -47,9 +49,9 @@ export async function connectPeer<Run, Done>(
     const answer = createDeferred<unknown>()
     pending = answer
     const timer = setTimeout(() => {
-      fail(`did not answer ${what} within ${peerDeadlineMs / 1000} s`)
+      fail(`did not answer ${what} within ${deadlineMs / 1000} s`)
       socket.destroy()
-    }, peerDeadlineMs)
+    }, deadlineMs)
     try {
       sendLine(socket, message)
       return await answer.promise
@@ -62,7 +64,7 @@ export async function connectPeer<Run, Done>(
   signal.addEventListener('abort', endsEarly, { once: true })
   const close = async (): Promise<void> => {
     signal.removeEventListener('abort', endsEarly)
-    await endConnection(socket, closed.promise, peerDeadlineMs)
+    await endConnection(socket, closed.promise, deadlineMs)
   }
   let opened: unknown
   try {
@@ -72,6 +74,10 @@ export async function connectPeer<Run, Done>(
     throw error
   }
   return { opened, close, run: async (run) => doneSchema.parse(await ask(run, `a ${open.kind} step`)) }
+}
+
+function readError({ error, lostDevice }: Extract<PeerAnswer, { error: unknown }>): SwiftdError {
+  return lostDevice === undefined ? new SwiftdError(error.code, error.message) : new PeerLost(lostDevice, error.message)
 }
 
 /** Says that no more steps come, and waits until the other side has stopped. */

@@ -10,7 +10,14 @@ import { ControlOpenSchema, PassOpenSchema } from './messages.js'
 export const PeerOpenSchema = z.discriminatedUnion('kind', [ControlOpenSchema, PassOpenSchema])
 export type PeerOpen = z.infer<typeof PeerOpenSchema>
 
-export const PeerAnswerSchema = z.union([z.object({ error: WireErrorSchema }), z.object({ done: z.unknown() })])
+export const PeerAnswerSchema = z.union([
+  z.object({
+    error: WireErrorSchema,
+    /** The device of a third worker that the asked one has lost. */
+    lostDevice: z.string().optional(),
+  }),
+  z.object({ done: z.unknown() }),
+])
 export type PeerAnswer = z.infer<typeof PeerAnswerSchema>
 
 /** What opening the work of a pass answers. */

@@ -6,6 +6,7 @@ import { openControlSession } from './control-session.js'
 import { onLines, sendLine } from './json-lines.js'
 import { ControlRunSchema, PassRunSchema } from './messages.js'
 import { openPassSession } from './pass-session.js'
+import { PeerLost } from './peer-lost.js'
 import { PeerOpenSchema, type PassOpened, type PeerAnswer } from './peer-messages.js'
 
 /** Serves the work that other workers ask of this one. */
@@ -70,7 +71,8 @@ async function serve(state: WorkerState, socket: Socket): Promise<void> {
   onLines(socket, (message) => {
     handle(message).then(
       (done) => answer({ done }),
-      (error: unknown) => answer({ error: toWireError(error) }),
+      (error: unknown) =>
+        answer({ error: toWireError(error), ...(error instanceof PeerLost && { lostDevice: error.device }) }),
     )
   })
   await new Promise<void>((resolve) => {
