@@ -14,10 +14,18 @@ export const DEMO = {
 
 const COMPILED = join(import.meta.dirname, '../dist/daemon/main.js')
 
-/** Runs with the built program in a home of its own, whose daemon has the default device: all cores. */
-export async function withSandbox<T>(task: (sandbox: Sandbox) => Promise<T>): Promise<T> {
+/** @throws Error if there is no built program to measure */
+export function requireBuild(): void {
   if (!existsSync(COMPILED)) throw new Error('The program is not built; run "npm run build" first.')
-  const sandbox = createSandbox({ SWIFTD_DEVICES: '' })
+}
+
+/** Runs with the built program in a home of its own, whose daemon has the default device: all cores. */
+export async function withSandbox<T>(
+  task: (sandbox: Sandbox) => Promise<T>,
+  env: Readonly<Record<string, string>> = {},
+): Promise<T> {
+  requireBuild()
+  const sandbox = createSandbox({ SWIFTD_DEVICES: '', ...env })
   try {
     return await task(sandbox)
   } finally {

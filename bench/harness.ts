@@ -1,4 +1,5 @@
 import { cpus, totalmem } from 'node:os'
+import type { ScenarioOptions } from './options.js'
 
 /** `about N` is met up to a quarter above N. */
 export type Goal = `${'<' | '<=' | 'about'} ${number}`
@@ -24,6 +25,7 @@ export interface ScenarioContext {
   readonly cacheDirectory: string
   /** Tells what is going on, on stderr. */
   readonly say: (sentence: string) => void
+  readonly options: ScenarioOptions
 }
 
 /** The machine that the figures were measured on. */

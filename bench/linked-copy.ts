@@ -19,7 +19,8 @@ export function linkedCopy(path: string): LinkedCopy {
   return { path: copy, remove: () => rmSync(directory, { recursive: true }) }
 }
 
-function linkTree(from: string, to: string): void {
+/** Hard links of a file, or of all files of a folder. */
+export function linkTree(from: string, to: string): void {
   if (!statSync(from).isDirectory()) return linkSync(from, to)
   mkdirSync(to)
   for (const name of readdirSync(from)) linkTree(join(from, name), join(to, name))

@@ -2,9 +2,11 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { describeMachine, formatDocuments, isGoalMet, type Figure, type ScenarioDocument } from './harness.js'
+import { OPTION_FLAGS, readOptions } from './options.js'
 import { scenarios } from './scenarios/index.js'
 
-const USAGE = 'Usage: npm run -s bench -- SCENARIO... [--json] [--cache DIR] | --list'
+const USAGE =
+  'Usage: npm run -s bench -- SCENARIO... [--json] [--cache DIR] [OPTIONS] | --list; bench/README.md names the options'
 
 /** Runs scenarios and prints each figure beside its goal; with --json one document for each scenario in a list. */
 async function main(): Promise<number> {
@@ -14,10 +16,11 @@ async function main(): Promise<number> {
       json: { type: 'boolean', default: false },
       list: { type: 'boolean', default: false },
       cache: { type: 'string' },
+      ...OPTION_FLAGS,
     },
   })
   if (values.list) {
-    for (const [name, { about }] of Object.entries(scenarios)) console.log(`${name.padEnd(12)} ${about}`)
+    for (const [name, { about }] of Object.entries(scenarios)) console.log(`${name.padEnd(16)} ${about}`)
     return 0
   }
   const unknown = positionals.filter((name) => !Object.hasOwn(scenarios, name))
@@ -28,11 +31,12 @@ async function main(): Promise<number> {
   }
   const cacheDirectory =
     values.cache ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'swiftd', 'bench')
+  const options = readOptions(values)
   const machine = describeMachine()
   const documents: ScenarioDocument[] = []
   for (const name of positionals) {
     const say = (sentence: string): void => console.error(`[${name}] ${sentence}`)
-    const figures = await scenarios[name].run({ cacheDirectory, say })
+    const figures = await scenarios[name].run({ cacheDirectory, say, options })
     documents.push({ scenario: name, machine, figures })
     if (!values.json) printFigures(name, figures)
   }

@@ -54,10 +54,10 @@ function claimHeaderLength(folder: string, length: bigint): void {
 /** Makes one value of a float16 tensor NaN. */
 function spoil(folder: string, file: string, tensorName: string): void {
   const path = join(folder, file)
-  const { tensors, close } = openSafetensors(path)
-  close()
+  const opened = openSafetensors(path)
+  opened.close()
   const bytes = readFileSync(path)
-  bytes.writeUInt16LE(0x7e00, tensors.get(tensorName)!.offset)
+  bytes.writeUInt16LE(0x7e00, opened.tensors.get(tensorName)!.offset)
   writeFileSync(path, bytes)
 }
 
@@ -270,6 +270,20 @@ const CASES: readonly Case[] = [
       spoil(folder, 'vae/diffusion_pytorch_model.safetensors', 'decoder.conv_in.weight'),
     ),
     ...{ exitCode: 8, code: 'INVALID_WEIGHTS', sentence: /vae.*\(NaN\) in "decoder\.conv_in\.weight"/ },
+  },
+  {
+    title: 'a ControlNet for another base',
+    args: () => {
+      const [network, picture] = ['goldens/sd15/controlnet-a', 'models/examples/control_canny.png'].map((path) =>
+        resolve('fixtures', path),
+      )
+      return ['x', '-q', '--control', `${network}=${picture}`]
+    },
+    ...{
+      exitCode: 8,
+      code: 'INVALID_WEIGHTS',
+      sentence: /prompts 32 wide, but the model ".*" .* SDXL with prompts 128/,
+    },
   },
   {
     title: 'a config with missing values',

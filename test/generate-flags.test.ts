@@ -77,4 +77,23 @@ describe('flags of generate', () => {
     const { loraAt, loraBound } = await requestOf(['--lora-at', '1'], { SWIFTD_LORA_BOUND: '2' })
     expect([loraAt, loraBound]).toEqual([1, undefined])
   })
+
+  it('have their defaults in the configuration', async () => {
+    const settings = {
+      steps: '2',
+      'noise-convention': 'a1111',
+      'controlnet-device': 'cpu:0',
+      'latent-parallel': 'false',
+    }
+    for (const [key, value] of Object.entries(settings)) await sandbox.run(['config', 'set', key, value])
+    const request = await requestOf(['--rng', 'nv'])
+    expect(request).toMatchObject({
+      ...{ numInferenceSteps: 1, noiseConvention: 'a1111', rng: 'nv', latentParallel: false },
+      placement: { controlNetDevices: ['cpu:0'] },
+    })
+    const again = await sandbox.run(['generate', '--from', 'a.png', '--noise-convention', 'diffusers', '--json', '-q'])
+    const { jobId } = JSON.parse(again.stdout) as { jobId: string }
+    expect((await client.job(jobId)).request).toMatchObject({ numInferenceSteps: 1, noiseConvention: 'diffusers' })
+    for (const key of Object.keys(settings)) await sandbox.run(['config', 'unset', key])
+  })
 })

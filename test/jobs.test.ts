@@ -63,7 +63,11 @@ const stepsOf = (events: readonly JobEvent[]): number[] => {
 describe('job', () => {
   it('tells its life in order', async () => {
     const { events, types } = await runJob({ ...REQUEST, numInferenceSteps: 3 })
-    expect(types).toEqual([...['accepted', 'started', 'model-loaded', 'step', 'step', 'step', 'image', 'completed']])
+    const phases = events.flatMap((event) => (event.type === 'phase' ? [event.phase] : []))
+    expect(phases).toEqual(['encoding-prompt', 'denoising', 'decoding'])
+    expect(types.filter((type) => type !== 'phase')).toEqual([
+      ...['accepted', 'started', 'model-loaded', 'step', 'step', 'step', 'image', 'completed'],
+    ])
     expect(stepsOf(events)).toEqual([1, 2, 3])
     const times = events.map(({ time }) => time)
     expect(times).toEqual([...times].sort((a, b) => a - b))

@@ -46,6 +46,21 @@ export function devicesOf({ bases, seconds, controlNets }: Layout, times: StageT
   return [...some('base', bases), ...some('second', seconds), ...some('controlNet', controlNets)]
 }
 
+/** Serves those of a strategy's ideas for which the layout has devices. */
+export function simulateLayout(
+  strategy: Strategy,
+  layout: Layout,
+  times: StageTimes,
+  jobs: readonly SimulatedJob[],
+): SimulationResult {
+  const possible: Strategy = {
+    ...strategy,
+    controlNets: layout.controlNets > 0 ? strategy.controlNets : 'co-located',
+    latentParallel: layout.seconds > 0,
+  }
+  return simulate({ devices: devicesOf(layout, times), strategy: possible, jobs })
+}
+
 /** Simulates all candidate layouts; the one with the least mean latency. */
 export function predict(
   strategy: Strategy,
@@ -54,12 +69,7 @@ export function predict(
   jobs: readonly SimulatedJob[],
 ): Prediction {
   const predictions = candidateLayouts(strategy, devices).map((layout) => {
-    const possible: Strategy = {
-      ...strategy,
-      controlNets: layout.controlNets > 0 ? strategy.controlNets : 'co-located',
-      latentParallel: layout.seconds > 0,
-    }
-    return { layout, result: simulate({ devices: devicesOf(layout, times), strategy: possible, jobs }) }
+    return { layout, result: simulateLayout(strategy, layout, times, jobs) }
   })
   const latency = ({ result }: Prediction): number => summarizeJobs(result.jobs).latencyMs.mean
   return predictions.reduce((best, each) => (latency(each) < latency(best) ? each : best))

@@ -64,7 +64,7 @@ export default class Generate extends BaseCommand {
     const onStart = (): void => progress.note('Starting the daemon')
     try {
       const { request, index } = await this.request(typed, client, paths, progress)
-      const job = await submitJob(client, paths, request, onStart)
+      const job = await submitJob(client, paths, { ...request, previews: progress.previews }, onStart)
       const { images, timings } = await followJob(client, job.id, {
         onEvent: (event) => progress.event(event),
         signal: interruption.signal,
@@ -72,6 +72,7 @@ export default class Generate extends BaseCommand {
       const wanted = images.filter((image) => index === undefined || image.index === index)
       const saved = await saveImages(client, job.id, wanted, target)
       progress.close()
+      if (flags.show) await showSaved(client, job.id, saved)
       if (target.kind !== 'stdout' && !this.jsonEnabled()) for (const { path } of saved) this.log(path)
       return { jobId: job.id, model: job.request.model, seed: seedOf(wanted, job.request.seed), images: saved, timings }
     } finally {
@@ -86,7 +87,7 @@ export default class Generate extends BaseCommand {
     const { args, flags, raw } = await this.parse(Generate)
     const names = new Set(raw.map((token) => (token.type === 'flag' ? token.flag : token.arg)))
     if (flags.from === undefined) return { prompt: args.prompt, flags: preferTyped(flags, (name) => names.has(name)) }
-    const kept = ['from', 'output', 'quiet', 'timeout']
+    const kept = ['from', 'output', 'quiet', 'show', 'timeout']
     const chosen = Object.entries(flags).filter(([name]) => names.has(name) || kept.includes(name))
     return { prompt: names.has('prompt') ? args.prompt : undefined, flags: Object.fromEntries(chosen) }
   }
@@ -111,6 +112,13 @@ export default class Generate extends BaseCommand {
     for (const note of recipe.notes) progress.note(`Note: ${note}`)
     return remake(recipe, prompt, flags)
   }
+}
+
+/** Only where somebody sees it: on stderr, since stdout is for results. */
+async function showSaved(client: DaemonClient, jobId: string, images: readonly SavedImage[]): Promise<void> {
+  if (!process.stderr.isTTY) return
+  const { showImage } = await import('./_ui/show-image.js')
+  for (const { index } of images) await showImage(await client.image(jobId, index), { stream: process.stderr })
 }
 
 function seedOf(images: readonly ImageInfo[], otherwise: number): number {

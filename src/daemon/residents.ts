@@ -48,7 +48,9 @@ function describe(
   names: ReadonlyMap<string, string>,
 ): Resident {
   const nameOf = (file: string): string => names.get(file) ?? basename(file)
-  const name = parts ? `${parts.map((part) => `${nameOf(part.path)}:${part.scale}`).join(' + ')} on ${nameOf(model ?? '')}` : nameOf(path)
+  const name = parts
+    ? `${parts.map((part) => `${nameOf(part.path)}:${part.scale}`).join(' + ')} on ${nameOf(model ?? '')}`
+    : nameOf(path)
   const lastUsedMs = lastUsed > 0 ? Math.max(0, Date.now() - lastUsed) : 0
   return { name, kind, device: device.name, bytes: byteLength, uses, ...(pinned && { pinned }), lastUsedMs }
 }

@@ -1,7 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { createCache } from '../../bench/simulator/cache.js'
-import { createEventHeap } from '../../bench/simulator/event-heap.js'
-import { candidateLayouts, devicesOf, predict } from '../../bench/simulator/layouts.js'
+import { candidateLayouts, predict, simulateLayout } from '../../bench/simulator/layouts.js'
 import type { DeviceSpec, Role, SimulatedJob, StageTimes, Strategy } from '../../bench/simulator/model.js'
 import { simulate } from '../../bench/simulator/simulate.js'
 import { strategyOf } from '../../bench/simulator/strategies.js'
@@ -199,40 +197,6 @@ describe('what is impossible', () => {
   })
 })
 
-describe('a cache', () => {
-  it('drops what was used longest ago', () => {
-    const cache = createCache({ slots: 2 })
-    for (const key of ['a', 'b', 'a', 'c']) {
-      cache.acquire(key)
-      cache.release(key)
-    }
-    expect(['a', 'b', 'c'].filter((key) => cache.has(key))).toEqual(['a', 'c'])
-    expect(cache.counts).toEqual({ hits: 1, misses: 3 })
-  })
-
-  it('keeps what is in use beyond its limit, and with a limit of 0 only that', () => {
-    const cache = createCache({ bytes: 99, itemBytes: 100 })
-    cache.acquire('a')
-    cache.acquire('b')
-    expect([cache.has('a'), cache.acquire('a')]).toEqual([true, true])
-    for (const key of ['a', 'b']) cache.release(key)
-    expect([cache.has('a'), cache.has('b')]).toEqual([true, false])
-    cache.release('a')
-    expect(cache.has('a')).toBe(false)
-  })
-})
-
-describe('the event heap', () => {
-  it('gives events by time, and those of one moment as they came', () => {
-    const heap = createEventHeap<number>()
-    const all = Array.from({ length: 500 }, (_, index) => ({ time: (index * 7919) % 50, value: index }))
-    for (const { time, value } of all) heap.push(time, value)
-    const popped = all.map(() => heap.pop())
-    expect(popped).toMatchObject(all.toSorted((a, b) => a.time - b.time || a.value - b.value))
-    expect(heap.pop()).toBeUndefined()
-  })
-})
-
 describe('summaries', () => {
   it('take percentiles by nearest rank', () => {
     const values = Array.from({ length: 100 }, (_, index) => 100 - index)
@@ -276,14 +240,9 @@ describe('layouts of N devices', () => {
   it('are compared by the mean latency that the simulator predicts', () => {
     const jobs = Array.from({ length: 8 }, (_, index) => job({ arrivalMs: 300 * index, controlNets: [1, 2] }))
     const best = predict(all, 2, times, jobs)
-    const means = candidateLayouts(all, 2).map((layout) => {
-      const strategy = {
-        ...all,
-        latentParallel: layout.seconds > 0,
-        controlNets: layout.controlNets > 0 ? all.controlNets : 'co-located',
-      } as const
-      return summarizeJobs(simulate({ strategy, devices: devicesOf(layout, times), jobs }).jobs).latencyMs.mean
-    })
+    const means = candidateLayouts(all, 2).map(
+      (layout) => summarizeJobs(simulateLayout(all, layout, times, jobs).jobs).latencyMs.mean,
+    )
     expect(summarizeJobs(best.result.jobs).latencyMs.mean).toBe(Math.min(...means))
   })
 

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -49,7 +50,9 @@ export async function openDemoEngine(): Promise<DemoEngine> {
     stages,
     generate: (request) => generate({ checkpoint, tokenizers, stages, request: { ...defaults, ...request } }),
     async withLora(name, task) {
-      const lease = await host.adapters.acquire(model, [{ path: join(MODELS, 'loras', `${name}.safetensors`), scale: 1 }])
+      const lease = await host.adapters.acquire(model, [
+        { path: join(MODELS, 'loras', `${name}.safetensors`), scale: 1 },
+      ])
       try {
         return await task({ key: name, set: await lease.value.whole() })
       } finally {
@@ -62,7 +65,9 @@ export async function openDemoEngine(): Promise<DemoEngine> {
       const { dims, data } = fromRgbImages([picture], 'unit')
       const input = allocateTensor(dims)
       input.data.set(data)
-      const embedded = await lease.value.conditioningOf('picture', nativeOf(input))
+      // Embedded pictures are cached: each needs a key of its own.
+      const digest = createHash('sha256').update(picture.data).digest('hex')
+      const embedded = await lease.value.conditioningOf(digest, nativeOf(input))
       try {
         return await task({ key: name, network: lease.value.network, conditioning: embedded.value.conditioning })
       } finally {

@@ -14,13 +14,18 @@ export interface Drawn {
   readonly events: readonly JobEvent[]
 }
 
-/** Runs a job of the daemon to its end, which must be a good one. */
-export async function draw(client: DaemonClient, request: GenerateRequest): Promise<Drawn> {
+/** Runs a job of the daemon to its end, which must be a good one. `watch` sees every event as it comes. */
+export async function draw(
+  client: DaemonClient,
+  request: GenerateRequest,
+  watch?: (event: JobEvent) => void,
+): Promise<Drawn> {
   const { id } = await client.submit(request)
   const events: JobEvent[] = []
   for await (const event of client.events(id)) {
     if (event.type === 'failed') throw new Error(event.error.message)
     events.push(event)
+    watch?.(event)
   }
   const job = await client.job(id)
   const pngs = await Promise.all(job.images.map(({ index }) => client.image(id, index)))

@@ -4,8 +4,8 @@ import { isLoraBound, LIMITS, LORA_BOUND } from '../../daemon/protocol/limits.js
 import { CONTROL_GRAMMAR, parseControlArgument } from './control-argument.js'
 import { numberFlag } from './flags.js'
 import { listFlag } from './list-flag.js'
-import { resolvedFlagDefault } from './setting-values.js'
 import { LORA_GRAMMAR, parseLoraArgument } from './lora-argument.js'
+import { resolvedFlagDefault, settingFlag } from './setting-values.js'
 
 /** LoRAs, and when they take effect. */
 export const LORA_FLAGS = {
@@ -20,7 +20,7 @@ export const LORA_FLAGS = {
   'lora-bound': Flags.custom<number>({
     description:
       'Steps that may run while LoRAs still load: a number, or a share below 1. 0, the default, waits for them.',
-    env: 'SWIFTD_LORA_BOUND',
+    ...settingFlag('lora-bound'),
     helpValue: 'N',
     helpGroup: 'LORA',
     parse(text) {
@@ -72,19 +72,19 @@ export const PLACEMENT_FLAGS = {
   }),
   'base-device': Flags.string({
     description: 'The device of the UNet. By default the daemon chooses.',
-    env: 'SWIFTD_BASE_DEVICE',
+    ...settingFlag('base-device'),
     helpValue: 'NAME',
     helpGroup: 'DEVICES',
   }),
   'second-device': Flags.string({
     description: 'The device of the other half with --latent-parallel.',
-    env: 'SWIFTD_SECOND_DEVICE',
+    ...settingFlag('second-device'),
     helpValue: 'NAME',
     helpGroup: 'DEVICES',
   }),
   'controlnet-device': listFlag({
     description: 'The device of a ControlNet, in their order.',
-    env: 'SWIFTD_CONTROLNET_DEVICE',
+    ...settingFlag('controlnet-device'),
     separator: ',',
     helpValue: 'NAME',
     helpGroup: 'DEVICES',

@@ -4,6 +4,7 @@ import { CONTROL_FLAGS, LORA_FLAGS, PLACEMENT_FLAGS } from './adapter-flags.js'
 import { numberFlag, SECONDS } from './flags.js'
 import { PICTURE_FLAGS, VAE_FLAGS } from './picture-flags.js'
 import { NOISE_FLAGS, PROMPT_FLAGS, SAMPLING_FLAGS } from './sampling-flags.js'
+import { settingFlag } from './setting-values.js'
 
 /** All flags of `swiftd generate`, by their groups. */
 export const GENERATE_FLAGS = {
@@ -12,7 +13,7 @@ export const GENERATE_FLAGS = {
     description:
       'File to write, replaced if it exists; - is stdout. {seed} and {index} in its name stand for those of the image. ' +
       'By default a new file swiftd-SEED.png.',
-    env: 'SWIFTD_OUTPUT',
+    ...settingFlag('output'),
     helpValue: 'PATH',
   }),
   from: Flags.string({
@@ -23,18 +24,17 @@ export const GENERATE_FLAGS = {
   model: Flags.string({
     description:
       'Name of a model, or path of a diffusers folder (./name in the current directory) or .safetensors file.',
-    env: 'SWIFTD_MODEL',
-    default: 'demo',
+    ...settingFlag('model'),
     helpValue: 'NAME|PATH',
   }),
   width: numberFlag('width', {
     description: 'Pixels, a multiple of 8. By default the size the model was made for.',
-    env: 'SWIFTD_WIDTH',
+    ...settingFlag('width'),
     range: LIMITS.width,
   }),
   height: numberFlag('height', {
     description: 'Pixels, a multiple of 8. By default the size the model was made for.',
-    env: 'SWIFTD_HEIGHT',
+    ...settingFlag('height'),
     range: LIMITS.height,
   }),
   timeout: numberFlag('timeout', {
@@ -42,6 +42,10 @@ export const GENERATE_FLAGS = {
     env: 'SWIFTD_TIMEOUT',
     range: SECONDS,
     helpValue: 'SECONDS',
+  }),
+  show: Flags.boolean({
+    description: 'Show the finished image in the terminal: kitty, iTerm2, WezTerm, Ghostty; in coarse cells elsewhere.',
+    env: 'SWIFTD_SHOW',
   }),
   quiet: Flags.boolean({ char: 'q', description: 'Show no progress.', env: 'SWIFTD_QUIET' }),
   ...PROMPT_FLAGS,

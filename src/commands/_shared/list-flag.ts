@@ -8,15 +8,19 @@ interface ListFlagOptions<T> {
   /** What separates the values in the environment. On the command line the flag is repeated. */
   readonly separator: string
   readonly parse: (text: string) => T
+  /** As `settingFlag` gives them. */
+  readonly default?: () => Promise<readonly string[] | undefined>
+  readonly noCacheDefault?: boolean
 }
 
 /**
  * A flag that may be given several times. oclif gives one list for each time, and for the environment a single one:
  * `flatten` makes one list of either.
  */
-export function listFlag<T>({ separator, parse, ...options }: ListFlagOptions<T>) {
+export function listFlag<T>({ separator, parse, default: setting, ...options }: ListFlagOptions<T>) {
   return Flags.custom<T[]>({
     ...options,
+    ...(setting && { default: async () => (await setting())?.map((each) => [parse(each)]) }),
     description: `${options.description} May be repeated; in ${options.env} "${separator}" separates several.`,
     multiple: true,
     multipleNonGreedy: true,

@@ -1,9 +1,11 @@
 import type { Instance } from 'ink'
 import type { JobEvent } from '../../daemon/protocol/event.js'
-import { describeNote, INITIAL_VIEW, reduceView } from '../_ui/job-view.js'
+import { describeAdapters, describeNote, INITIAL_VIEW, reduceView } from '../_ui/job-view.js'
 
 /** Shows a person how a job goes, on stderr. */
 export interface Progress {
+  /** Whether previews of the image are shown, and should be asked for. */
+  readonly previews: boolean
   note(sentence: string): void
   event(event: JobEvent): void
   /** Leaves the terminal as it should stay. */
@@ -12,11 +14,12 @@ export interface Progress {
 
 /** A live view where a person looks at a terminal, else plain lines, else nothing. */
 export function createProgress({ quiet }: { readonly quiet: boolean }): Progress {
-  if (quiet) return { note: () => undefined, event: () => undefined, close: () => undefined }
-  return isInteractive() ? liveProgress() : lineProgress()
+  if (quiet) return { previews: false, note: () => undefined, event: () => undefined, close: () => undefined }
+  return isInteractiveTerminal() ? liveProgress() : lineProgress()
 }
 
-function isInteractive(): boolean {
+/** Whether a person looks at stderr and wants it to move. */
+export function isInteractiveTerminal(): boolean {
   const { CI, NO_COLOR, TERM } = process.env
   return process.stderr.isTTY && !CI && !NO_COLOR && TERM !== 'dumb'
 }
@@ -31,11 +34,13 @@ const SECONDS_BETWEEN_LINES = 2
 function lineProgress(): Progress {
   let lastStepLine = performance.now()
   return {
+    previews: false,
     note: writeLine,
     close: () => undefined,
     event(event) {
       if (event.type === 'warning' || event.type === 'worker-restarted') writeLine(`Note: ${describeNote(event)}`)
       if (event.type === 'accepted' && event.queuePosition > 0) writeLine(`Waiting for ${event.queuePosition} jobs`)
+      if (event.type === 'adapters-applied') writeLine(`LoRA ${describeAdapters(event)}`)
       if (event.type !== 'step') return
       const due = performance.now() - lastStepLine > SECONDS_BETWEEN_LINES * 1000
       if (!due && event.step !== event.total) return
@@ -65,6 +70,7 @@ function liveProgress(): Progress {
   }
 
   return {
+    previews: true,
     note: (sentence) => (view = { ...view, notes: [...view.notes, sentence] }),
     event(event) {
       view = reduceView(view, event)

@@ -2,12 +2,13 @@ import { Flags } from '@oclif/core'
 import { LIMITS } from '../../daemon/protocol/limits.js'
 import { EMPHASES, GENERATORS, NOISE_CONVENTIONS, PROMPT_SYNTAXES } from '../../daemon/protocol/words.js'
 import { numberFlag } from './flags.js'
+import { settingFlag } from './setting-values.js'
 
 /** How the prompts are read. */
 export const PROMPT_FLAGS = {
   'negative-prompt': Flags.string({
     description: 'What the image should not show.',
-    env: 'SWIFTD_NEGATIVE_PROMPT',
+    ...settingFlag('negative-prompt'),
     helpValue: 'TEXT',
     helpGroup: 'PROMPT',
   }),
@@ -26,7 +27,7 @@ export const PROMPT_FLAGS = {
   'prompt-syntax': Flags.option({
     description:
       'diffusers: brackets are text. a1111: (word:1.2), [from:to:0.4], [a|b], BREAK, and prompts of any length.',
-    env: 'SWIFTD_PROMPT_SYNTAX',
+    ...settingFlag('prompt-syntax'),
     options: PROMPT_SYNTAXES,
     helpGroup: 'PROMPT',
   })(),
@@ -49,19 +50,19 @@ export const PROMPT_FLAGS = {
 export const SAMPLING_FLAGS = {
   steps: numberFlag('steps', {
     description: 'Denoising steps. By default what suits the model.',
-    env: 'SWIFTD_STEPS',
+    ...settingFlag('steps'),
     range: LIMITS.numInferenceSteps,
     helpGroup: 'SAMPLING',
   }),
   scheduler: Flags.string({
     description: 'Sampler, such as "Euler" or "DPM++ 2M Karras". By default the model\'s own.',
-    env: 'SWIFTD_SCHEDULER',
+    ...settingFlag('scheduler'),
     helpValue: 'NAME',
     helpGroup: 'SAMPLING',
   }),
   'guidance-scale': numberFlag('guidance-scale', {
     description: 'How strongly the image follows the prompt; 1 turns guidance off. By default what suits the model.',
-    env: 'SWIFTD_GUIDANCE_SCALE',
+    ...settingFlag('guidance-scale'),
     range: LIMITS.guidanceScale,
     helpGroup: 'SAMPLING',
   }),
@@ -96,13 +97,13 @@ export const NOISE_FLAGS = {
   }),
   rng: Flags.option({
     description: 'Whose random numbers: those that PyTorch draws on CPUs, or on NVIDIA GPUs as A1111 does by default.',
-    env: 'SWIFTD_RNG',
+    ...settingFlag('rng'),
     options: GENERATORS,
     helpGroup: 'NOISE',
   })(),
   'noise-convention': Flags.option({
     description: "Whose way to make noise of seeds: diffusers' or that of A1111, which has variation seeds.",
-    env: 'SWIFTD_NOISE_CONVENTION',
+    ...settingFlag('noise-convention'),
     options: NOISE_CONVENTIONS,
     helpGroup: 'NOISE',
   })(),

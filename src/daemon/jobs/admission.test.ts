@@ -113,6 +113,22 @@ describe('pictures of a request', () => {
 })
 
 describe('LoRAs and ControlNets of a request', () => {
+  it('see what a preprocessor makes of a picture', async () => {
+    const data = new Uint8Array(3 * 128 * 128).map((_, i) => (i % 384 < 192 ? 0 : 255))
+    const image = (await encodePng({ width: 128, height: 128, data })).toString('base64')
+    const request = (preprocessor: 'none' | 'canny' | 'invert'): GenerateRequest => {
+      return { prompt: 'x', controls: [{ controlNet: 'canny', image, preprocessor }] }
+    }
+    const [plain, edges, inverted] = await Promise.all(
+      (['none', 'canny', 'invert'] as const).map(async (name) => (await admit(request(name))).inputs.controls[0].data),
+    )
+    expect(Buffer.from(plain).equals(data)).toBe(true)
+    expect(inverted[0]).toBe(255)
+    const white = edges.filter((level) => level === 255).length
+    expect(white).toBeGreaterThan(0)
+    expect(white).toBeLessThan(data.length / 20)
+  })
+
   it('get their paths and scales', async () => {
     const { request } = await admit({ prompt: 'x', loras: [{ name: 'stripes', scale: 0.5 }, { name: 'neon' }] })
     expect(request.loras).toEqual([

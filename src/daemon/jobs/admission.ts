@@ -38,7 +38,7 @@ export interface AdmittedRequest {
  * @throws SwiftdError INVALID_REQUEST, PROMPT_TOO_LONG, MODEL_NOT_FOUND, INVALID_CONFIG, INVALID_WEIGHTS, UNSUPPORTED_MODEL
  */
 export async function admit(value: unknown): Promise<AdmittedRequest> {
-  const parsed = parseGenerateRequest(value)
+  const { previews = false, ...parsed } = parseGenerateRequest(value)
   const model = modelOf(parsed)
   const checkpoint = openCheckpoint(model.path, model.options)
   const loras = chooseLoras(parsed)
@@ -47,7 +47,7 @@ export async function admit(value: unknown): Promise<AdmittedRequest> {
   const { description } = chooseScheduler(request.scheduler, checkpoint)
   const inputs = await prepareInputs(pixelsOf(pictures), request)
   checkRequest(engineRequest(request, inputs, description), checkpoint)
-  return { request, inputs, notes: loras.notes }
+  return { request, inputs: { ...inputs, previews }, notes: loras.notes }
 }
 
 /** The model, opened with the request's autoencoder if it has one. */

@@ -10,6 +10,8 @@ export interface JobInputs {
   readonly mask?: GrayImage
   /** What each ControlNet of the request sees, in their order. */
   readonly controls: readonly RgbImage[]
+  /** The client wants to see what the latents may become. */
+  readonly previews?: boolean
 }
 
 export const NO_INPUTS: JobInputs = { controls: [] }

@@ -62,15 +62,23 @@ export function createJob(id: string, admitted: AdmittedRequest, queuePosition: 
 
   function emit(event: NewEvent): void {
     const timed = { ...event, time: Date.now() }
+    if (timed.type === 'preview') dropPreview(timed.index)
     if (timed.type === 'step') progress = { step: timed.step, total: timed.total }
     events.push(timed)
     for (const listener of [...listeners]) listener(timed)
+  }
+
+  /** Old previews would take more memory than everything else; a heartbeat in its place keeps the events' numbers. */
+  function dropPreview(index: number): void {
+    const last = events.findLastIndex((event) => event.type === 'preview' && event.index === index)
+    if (last >= 0) events[last] = { type: 'heartbeat', time: events[last].time }
   }
 
   function finish(next: JobState, event: NewEvent): void {
     state = next
     finishedAt = Date.now()
     inputs = NO_INPUTS
+    for (let index = 0; index < request.numImages; index++) dropPreview(index)
     emit(event)
     listeners.clear()
   }

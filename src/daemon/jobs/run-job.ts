@@ -13,6 +13,7 @@ import { controlWindows, jobControls } from './control-plan.js'
 import { engineRequest } from './engine-request.js'
 import { imageTexts } from './image-metadata.js'
 import type { JobRecord } from './job.js'
+import { createPreviews } from './previews.js'
 import { chooseScheduler } from './scheduler-choice.js'
 import { hashWeights } from './weight-hashes.js'
 
@@ -46,6 +47,7 @@ export async function runJob(job: JobRecord, placement: Placement, context: JobC
       controls: jobControls(job),
       onRestart: (device, reason) => job.emit({ type: 'worker-restarted', device, step: job.step, reason }),
       onNote: (message) => job.emit({ type: 'warning', message }),
+      onPrepared: (prepared) => log.info({ prepared }, 'prepared for the job'),
       onAdapters: ({ call }) => {
         appliedAt = call
         job.emit({ type: 'adapters-applied', step: call, loras: request.loras.map(({ name }) => name) })
@@ -98,7 +100,8 @@ async function generateImages(
     stages,
     request: described,
     signal,
-    onStep: stepReporter(job),
+    onStep: stepReporter(job, createPreviews(job, checkpoint)),
+    onPhase: (phase) => job.emit({ type: 'phase', phase }),
     onNote: (message) => job.emit({ type: 'warning', message }),
   })
   const loraPatchStep = adapters.isOpen ? stepOfCall(appliedAt(), createScheduler(description, 1).order) : undefined
@@ -113,12 +116,13 @@ async function generateImages(
 }
 
 /** Reports each finished step. */
-function stepReporter(job: JobRecord): GenerateInputs['onStep'] {
-  return ({ index, total, timestep, sigma, elapsedMs, runtimeMs, devices }) => {
+function stepReporter(job: JobRecord, preview: ReturnType<typeof createPreviews>): GenerateInputs['onStep'] {
+  return ({ index, total, timestep, sigma, elapsedMs, runtimeMs, devices, latents }) => {
     // Not every method has sigmas, and JSON has no NaN.
     const known = Number.isFinite(sigma) && { sigma }
     const times = { elapsedMs, runtimeMs, ...(devices && { devices: [...devices] }) }
     job.emit({ type: 'step', step: index + 1, total, timestep, ...known, ...times })
+    preview?.(index + 1, latents)
   }
 }
 

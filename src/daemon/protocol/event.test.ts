@@ -3,7 +3,7 @@ import { isTerminal, parseJobEvent } from './event.js'
 
 describe('job events', () => {
   it('of an unknown type are left out, whatever they hold', () => {
-    expect(parseJobEvent({ type: 'preview', cells: [] })).toBeUndefined()
+    expect(parseJobEvent({ type: 'hologram', cells: [] })).toBeUndefined()
   })
 
   it('of a known type must be whole', () => {

@@ -62,6 +62,25 @@ export const JobEventSchema = z.discriminatedUnion('type', [
     /** What each device did in this step. */
     devices: z.array(DeviceStepSchema).optional(),
   }),
+  /** What the job does from now on; `denoising` comes back after a restart. */
+  z.object({ type: z.literal('phase'), time, phase: z.enum(['encoding-prompt', 'denoising', 'decoding']) }),
+  z.object({
+    /**
+     * What an image may become; only if the request has `previews`, and a few times a second at most. A new one takes
+     * the place of the last, also for a client that comes late.
+     */
+    type: z.literal('preview'),
+    time,
+    /** Steps done, from 1. */
+    step: z.number(),
+    /** Of the image, from 0. */
+    index: z.number(),
+    /** Of the latents: an eighth of the image's. */
+    width: z.number(),
+    height: z.number(),
+    /** Red, green and blue bytes, row by row, in base64. */
+    rgb: z.string(),
+  }),
   z.object({
     type: z.literal('adapters-applied'),
     time,

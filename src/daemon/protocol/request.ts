@@ -80,6 +80,8 @@ export const GenerateRequestSchema = z.strictObject({
   strength: bounded(LIMITS.strength).optional(),
   ...LORA_FIELDS,
   controls: ControlsSchema.optional(),
+  /** Send `preview` events. It changes nothing of the images, so a job's request does not have it. */
+  previews: flag().optional(),
 })
 
 /** As a client writes it. */

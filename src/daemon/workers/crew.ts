@@ -7,7 +7,7 @@ import type { WorkerProcess } from './worker-process.js'
 export interface CrewMember {
   readonly device: DeviceWorker
   /** The worker, prepared; where it was replaced, its replacement is waited for and prepared again. */
-  ready(): Promise<WorkerProcess>
+  readonly ready: () => Promise<WorkerProcess>
   /** The worker that was ready last. */
   readonly worker: WorkerProcess | undefined
 }

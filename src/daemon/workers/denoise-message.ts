@@ -59,9 +59,20 @@ function writeAdapters({ prepared, ...when }: AdapterWindow): DenoisePlanMessage
   return { uses: (prepared as RemoteAdapters).uses, ...when }
 }
 
-function writeControl({ control, residualWeights, ...settings }: ControlWindow): DenoisePlanMessage['controls'][number] {
+function writeControl({
+  control,
+  residualWeights,
+  ...settings
+}: ControlWindow): DenoisePlanMessage['controls'][number] {
   const { path, base, picture, pictureKey } = control as RemoteControl
-  return { path, base, picture, pictureKey, ...settings, ...(residualWeights && { residualWeights: [...residualWeights] }) }
+  return {
+    path,
+    base,
+    picture,
+    pictureKey,
+    ...settings,
+    ...(residualWeights && { residualWeights: [...residualWeights] }),
+  }
 }
 
 /**
@@ -116,11 +127,7 @@ export function rowsOfValues(values: Float32Array, count: number): (index: numbe
 }
 
 /** The handles of a conditioning whose tensors lie in the arena. */
-export function conditioningHandles({
-  encoderHiddenStates,
-  textEmbeds,
-  timeIds,
-}: Conditioning): ConditioningHandles {
+export function conditioningHandles({ encoderHiddenStates, textEmbeds, timeIds }: Conditioning): ConditioningHandles {
   return {
     encoderHiddenStates: handleOf(encoderHiddenStates),
     ...(textEmbeds && { textEmbeds: handleOf(textEmbeds) }),

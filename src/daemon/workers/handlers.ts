@@ -54,7 +54,8 @@ export function createHandlers(state: WorkerState, arena: ArenaView, peers: Pick
         lease.end()
       }
     },
-    prepareAdapters: ({ model, adapters, whole }) => prepareAdapters(host.adapters, state.modelOf(model), adapters, whole),
+    prepareAdapters: ({ model, adapters, whole }) =>
+      prepareAdapters(host.adapters, state.modelOf(model), adapters, whole),
     async settle() {
       await peers.settle()
       await host.adapters.trim()
@@ -151,15 +152,34 @@ function createStepReport(send: (steps: DenoiseProgress[]) => void) {
 async function listResidents({ host, lastUseOf }: WorkerState): Promise<Resident[]> {
   const models = (await host.models()).map(({ checkpoint }): Resident => {
     const files = [...checkpoint.textEncoders, checkpoint.unet, checkpoint.vae].map(({ weightsPath }) => weightsPath)
-    const byteLength = [...new Set(files)].reduce((sum, file) => sum + (statSync(file, { throwIfNoEntry: false })?.size ?? 0), 0)
-    return { kind: 'model', path: checkpoint.path, byteLength, uses: 0, pinned: false, lastUsed: lastUseOf(checkpoint.path) }
+    const byteLength = [...new Set(files)].reduce(
+      (sum, file) => sum + (statSync(file, { throwIfNoEntry: false })?.size ?? 0),
+      0,
+    )
+    return {
+      kind: 'model',
+      path: checkpoint.path,
+      byteLength,
+      uses: 0,
+      pinned: false,
+      lastUsed: lastUseOf(checkpoint.path),
+    }
   })
   const controlNets = host.controlNets.entries().map(({ value, uses, pinned, lastUsed }): Resident => {
     return { kind: 'controlnet', path: value.path, byteLength: value.byteLength, uses, pinned, lastUsed }
   })
   const overlays = host.adapters.entries().map(({ value, uses, pinned, lastUsed }): Resident => {
     const parts = value.descriptions.map(({ path, scale }) => ({ path, scale }))
-    return { kind: 'lora', path: parts[0].path, parts, model: value.model, byteLength: value.byteLength, uses, pinned, lastUsed }
+    return {
+      kind: 'lora',
+      path: parts[0].path,
+      parts,
+      model: value.model,
+      byteLength: value.byteLength,
+      uses,
+      pinned,
+      lastUsed,
+    }
   })
   return [...models, ...controlNets, ...overlays]
 }

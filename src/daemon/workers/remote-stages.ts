@@ -36,6 +36,15 @@ export interface RemoteStagesOptions {
   readonly onNote: (sentence: string) => void
   /** Told when LoRAs are ready, and when they take effect. */
   readonly onAdapters?: (applied: AdaptersApplied) => void
+  /** Told what a ControlNet or LoRAs cost before a worker had them. */
+  readonly onPrepared?: (prepared: Prepared) => void
+}
+
+/** What a worker has for a job besides the model. LoRAs may still be computed then. */
+export interface Prepared extends Pick<Result<'prepareControlNet'>, 'cached' | 'byteLength' | 'elapsedMs'> {
+  readonly device: string
+  readonly kind: 'controlnet' | 'lora'
+  readonly paths: readonly string[]
 }
 
 /** The stages of one job on its devices. */
@@ -101,12 +110,22 @@ export function createRemoteStages(options: RemoteStagesOptions): RemoteStages {
     return tracked
   }
 
+  function tellPrepared(
+    { peer: { device } }: WorkerProcess,
+    what: Pick<Prepared, 'kind' | 'paths'>,
+    { cached, byteLength, elapsedMs }: Result<'prepareControlNet' | 'prepareAdapters'>,
+  ): void {
+    options.onPrepared?.({ device, ...what, cached, byteLength, elapsedMs })
+  }
+
   async function prepareModel(worker: WorkerProcess): Promise<void> {
     const result = await worker.request('load', { model }, { signal, deadlineMs: DEADLINES_MS.load })
     promptDims = result.promptDims
     if (!uses) return
     const request = { model, adapters: uses, whole: false }
-    await worker.request('prepareAdapters', request, { signal, deadlineMs: DEADLINES_MS.prepareAdapters })
+    const ask = { signal, deadlineMs: DEADLINES_MS.prepareAdapters }
+    const prepared = await worker.request('prepareAdapters', request, ask)
+    tellPrepared(worker, { kind: 'lora', paths: uses.map(({ path }) => path) }, prepared)
   }
 
   const remoteControls = controls.map(({ path, picture, pictureKey }, index): RemoteControl => {
@@ -121,7 +140,12 @@ export function createRemoteStages(options: RemoteStagesOptions): RemoteStages {
     const { path, picture, pictureKey } = remoteControls[index]
     const request = { path, base: model, picture: { picture, pictureKey } }
     const prepare = async (worker: WorkerProcess): Promise<void> => {
-      await worker.request('prepareControlNet', request, { signal, deadlineMs: DEADLINES_MS.prepareControlNet })
+      const ask = { signal, deadlineMs: DEADLINES_MS.prepareControlNet }
+      tellPrepared(
+        worker,
+        { kind: 'controlnet', paths: [path] },
+        await worker.request('prepareControlNet', request, ask),
+      )
     }
     return createCrewMember(device, prepare, signal)
   }

@@ -36,7 +36,13 @@ function start(program: string): Promise<WorkerProcess> {
   const path = join(directory, 'worker.mjs')
   writeFileSync(path, program)
   const logFd = openSync(join(directory, 'log'), 'a')
-  const context = { arena, logFd, logger: pino({ enabled: false }), cacheDirectory: directory, runtimeDirectory: directory }
+  const context = {
+    arena,
+    logFd,
+    logger: pino({ enabled: false }),
+    cacheDirectory: directory,
+    runtimeDirectory: directory,
+  }
   return startWorkerProcess(DEVICE, { ...context, entry: pathToFileURL(path) })
 }
 

@@ -14,7 +14,7 @@ import {
 import { PeerLost } from './passes/peer-lost.js'
 import { servePeers } from './passes/peer-server.js'
 import { openArena } from './tensor-arena.js'
-import { workerBudgets, workerPeerDeadlineMs } from './worker-settings.js'
+import { workerBudgets, workerMemoryLimit, workerPeerDeadlineMs } from './worker-settings.js'
 import { createWorkerState } from './worker-state.js'
 
 /**
@@ -32,7 +32,12 @@ process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'))
 
 try {
   const arena = openArena(ARENA_FD, Number(arenaBytes))
-  const host = openModelHost({ threads: Number(threads), cacheDirectory, budgets: workerBudgets() })
+  const host = openModelHost({
+    threads: Number(threads),
+    cacheDirectory,
+    budgets: workerBudgets(),
+    memoryLimit: workerMemoryLimit(),
+  })
   const state = createWorkerState(deviceName, host, arena, workerPeerDeadlineMs())
   const peers = await servePeers(state, socketPath)
   serve(createHandlers(state, arena, peers))

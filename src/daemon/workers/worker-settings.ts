@@ -16,6 +16,15 @@ export function workerBudgets(environment: NodeJS.ProcessEnv = process.env): { c
   }
 }
 
+/** Beyond this share of the machine's memory the system would begin to write pages out and read them in again. */
+const LIMIT_SHARE = 0.8
+
+/** How much of what jobs use at once may be on a device, in bytes: SWIFTD_DEVICE_MEMORY_MB, or most of the machine's. */
+export function workerMemoryLimit(environment: NodeJS.ProcessEnv = process.env): number {
+  const given = numberOf(environment.SWIFTD_DEVICE_MEMORY_MB)
+  return given === undefined ? LIMIT_SHARE * totalmem() : given * 2 ** 20
+}
+
 /** How long one worker waits for another before it takes it for lost: SWIFTD_PEER_DEADLINE_MS. */
 export function workerPeerDeadlineMs(environment: NodeJS.ProcessEnv = process.env): number {
   return numberOf(environment.SWIFTD_PEER_DEADLINE_MS) ?? DEFAULT_PEER_DEADLINE_MS

@@ -17,7 +17,7 @@ export interface WorkerState {
   /** How long another worker may take for one step before it is taken for lost, in milliseconds. */
   readonly peerDeadlineMs: number
   /** Finds a tensor of the arena. */
-  tensor(handle: TensorHandle): NativeTensor
+  readonly tensor: (handle: TensorHandle) => NativeTensor
   /** Makes a checkpoint resident; does nothing if it is. */
   load(reference: ModelReference): Promise<{ promptDims: ReturnType<typeof promptDims> }>
   /** Forgets a checkpoint, however it was opened. */
@@ -25,7 +25,7 @@ export interface WorkerState {
   /** A checkpoint that is resident. */
   modelOf(reference: ModelReference): BaseModel
   /** When a checkpoint was last asked for, in milliseconds since the epoch; 0 if never. */
-  lastUseOf(path: string): number
+  readonly lastUseOf: (path: string) => number
   /** A ControlNet, made resident if it is not. */
   controlNet(path: string, base: ModelReference): Promise<Lease<CachedControlNet>>
   /** What a ControlNet's files say of it, for a base model. */

@@ -13,7 +13,7 @@ import {
 import type { BaseModel } from './base-model.js'
 import type { GraphCache } from './graph-cache.js'
 import type { Overlay } from './overlay.js'
-import { createResidency, type Lease, type Resident, type ResidentEntry } from './residency.js'
+import { createResidency, type Lease, type ResidencyOptions, type Resident, type ResidentEntry } from './residency.js'
 
 /** A LoRA as a job names it. Plain data: it crosses process borders. */
 export interface AdapterDescription {
@@ -58,8 +58,8 @@ export interface AdapterCache {
   entries(): readonly ResidentEntry<CachedAdapters>[]
 }
 
-export function createAdapterCache(graphs: GraphCache, budgetBytes: number): AdapterCache {
-  const residency = createResidency<CachedAdapters>(budgetBytes)
+export function createAdapterCache(graphs: GraphCache, options: ResidencyOptions): AdapterCache {
+  const residency = createResidency<CachedAdapters>(options)
   const numbers = new WeakMap<BaseModel, number>()
   let models = 0
   const prefixOf = (model: BaseModel): string => {
@@ -130,7 +130,8 @@ function cached(
   whole.catch(() => undefined)
   const overlays = (): Overlay[] =>
     [...textEncoders, complete?.unet].filter((overlay): overlay is Overlay => overlay !== undefined)
-  const sum = (value: (overlay: Overlay) => number): number => overlays().reduce((total, each) => total + value(each), 0)
+  const sum = (value: (overlay: Overlay) => number): number =>
+    overlays().reduce((total, each) => total + value(each), 0)
   return {
     model: model.checkpoint.path,
     descriptions,

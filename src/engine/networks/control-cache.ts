@@ -3,11 +3,12 @@ import { valueDims } from '../ort/value.js'
 import { tensorBytes, type NativeTensor } from '../tensor.js'
 import type { Component } from '../weights/checkpoint.js'
 import type { ControlNetConfig } from '../weights/config.js'
+import { openSafetensors } from '../weights/safetensors.js'
 import { weightsFromFile } from '../weights/weights.js'
 import { openAsFloat32 } from '../weights/widened-cache.js'
 import { openControlNet, type ControlNet } from './controlnet.js'
 import type { GraphCache } from './graph-cache.js'
-import { createResidency, type Lease, type Resident, type ResidentEntry } from './residency.js'
+import { createResidency, type Lease, type ResidencyOptions, type Resident, type ResidentEntry } from './residency.js'
 
 /** A ControlNet that is resident on a device, with the pictures that were embedded last. */
 export interface CachedControlNet extends Resident {
@@ -28,7 +29,7 @@ export interface EmbeddedPicture extends Resident {
 /** The ControlNets of one device, shared by all jobs and base models that use them. */
 export interface ControlCache {
   /**
-   * @throws SwiftdError INVALID_WEIGHTS if the file is damaged or does not fit its configuration
+   * @throws SwiftdError INVALID_WEIGHTS if the file is damaged or does not fit its configuration; OUT_OF_MEMORY
    */
   acquire(controlNet: ControlNetReference): Promise<Lease<CachedControlNet>>
   /** Keeps a ControlNet whatever the budget says. */
@@ -48,10 +49,17 @@ export interface ControlNetReference {
 /** How much of embedded pictures each ControlNet keeps: that of an SDXL picture of 1024x1024 takes 20 MiB. */
 const KEPT_PICTURE_BYTES = 128 * 2 ** 20
 
-export function createControlCache(graphs: GraphCache, cacheDirectory: string, budgetBytes: number): ControlCache {
-  const residency = createResidency<CachedControlNet>(budgetBytes)
+export function createControlCache(
+  graphs: GraphCache,
+  cacheDirectory: string,
+  options: ResidencyOptions,
+): ControlCache {
+  const residency = createResidency<CachedControlNet>(options)
   return {
-    acquire: (reference) => residency.acquire(keyOf(reference), () => load(graphs, cacheDirectory, reference)),
+    acquire(reference) {
+      const need = { byteLength: float32Bytes(reference), name: `The ControlNet ${reference.path}` }
+      return residency.acquire(keyOf(reference), () => load(graphs, cacheDirectory, reference), need)
+    },
     pin: (reference, pinned) => residency.pin(keyOf(reference), pinned),
     has: (reference) => residency.has(keyOf(reference)),
     trim: () => residency.trim(),
@@ -65,6 +73,16 @@ function keyOf({ path, component }: ControlNetReference): string {
   return `${path} ${JSON.stringify(component.config)}`
 }
 
+/** What the weights take as this device computes with them. */
+function float32Bytes({ component }: ControlNetReference): number {
+  const file = openSafetensors(component.weightsPath)
+  try {
+    return [...file.tensors.values()].reduce((sum, { shape }) => sum + tensorBytes('float32', shape), 0)
+  } finally {
+    file.close()
+  }
+}
+
 async function load(
   graphs: GraphCache,
   cacheDirectory: string,
@@ -74,7 +92,7 @@ async function load(
   const weights = weightsFromFile(file, component.names(file))
   try {
     const network = await openControlNet(graphs, component.config, weights)
-    const pictures = createResidency<EmbeddedPicture>(KEPT_PICTURE_BYTES)
+    const pictures = createResidency<EmbeddedPicture>({ budgetBytes: KEPT_PICTURE_BYTES })
     return {
       path,
       network,

@@ -10,6 +10,8 @@ export interface ModelHostOptions extends EnvironmentOptions {
   readonly cacheDirectory: string
   /** How much of what can be made again stays when nobody uses it, in bytes. @default everything */
   readonly budgets?: { readonly controlNets?: number; readonly adapters?: number }
+  /** How much of either may be in use at once, in bytes. @default everything */
+  readonly memoryLimit?: number
 }
 
 /** All that one process computes with: the runtime, one session for each architecture, and the models that are loaded. */
@@ -32,8 +34,9 @@ export function openModelHost(options: ModelHostOptions): ModelHost {
   const environment = openEnvironment(options)
   const graphs = createGraphCache(environment)
   const { controlNets: controlBytes = Infinity, adapters: adapterBytes = Infinity } = options.budgets ?? {}
-  const controlNets = createControlCache(graphs, options.cacheDirectory, controlBytes)
-  const adapters = createAdapterCache(graphs, adapterBytes)
+  const limit = options.memoryLimit !== undefined && { limitBytes: options.memoryLimit }
+  const controlNets = createControlCache(graphs, options.cacheDirectory, { budgetBytes: controlBytes, ...limit })
+  const adapters = createAdapterCache(graphs, { budgetBytes: adapterBytes, ...limit })
   const models = new Map<string, Promise<BaseModel>>()
   // One path can be opened in several ways: with a variant, a configuration or an autoencoder of another place.
   const keyOf = ({ path, textEncoders, unet, vae }: Checkpoint): string => {

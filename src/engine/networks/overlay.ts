@@ -77,7 +77,8 @@ function createPatcher(graphs: GraphCache) {
 
   async function bindingOf(types: readonly LayerType[]): Promise<Binding> {
     const key = types.join()
-    const binding = bindings.get(key) ?? (await graphs.open('patch', { types }, () => buildPatch(types))).session.createBinding()
+    const binding =
+      bindings.get(key) ?? (await graphs.open('patch', { types }, () => buildPatch(types))).session.createBinding()
     bindings.set(key, binding)
     return binding
   }

@@ -1,3 +1,5 @@
+import { SwiftdError } from '../errors.js'
+
 /** Something that takes memory on a device and can be made again. */
 export interface Resident {
   readonly byteLength: number
@@ -23,8 +25,11 @@ export interface ResidentEntry<T> {
 
 /** Keeps residents under a budget of bytes; of those that nobody uses, the ones unused for longest go first. */
 export interface Residency<T extends Resident> {
-  /** The resident of a key, made if it is not there; several who ask at once share it. */
-  acquire(key: string, make: () => Promise<T>): Promise<Lease<T>>
+  /**
+   * The resident of a key, made if it is not there; several who ask at once share it.
+   * @throws SwiftdError OUT_OF_MEMORY if what is in use leaves less than `need`
+   */
+  acquire(key: string, make: () => Promise<T>, need?: Need): Promise<Lease<T>>
   /** Whether a key is there, or is being made. */
   has(key: string): boolean
   /** Keeps a resident whatever the budget says. */
@@ -36,6 +41,20 @@ export interface Residency<T extends Resident> {
   readonly entries: readonly ResidentEntry<T>[]
 }
 
+/** What a resident will take, known before it is made. */
+export interface Need {
+  readonly byteLength: number
+  /** What it is, as the begin of a sentence. */
+  readonly name: string
+}
+
+export interface ResidencyOptions {
+  /** What stays when nobody uses it, in bytes. */
+  readonly budgetBytes: number
+  /** What may be in use at once, in bytes. @default everything */
+  readonly limitBytes?: number
+}
+
 interface Slot<T> {
   readonly made: Promise<T>
   value?: T
@@ -44,7 +63,10 @@ interface Slot<T> {
   lastUsed: number
 }
 
-export function createResidency<T extends Resident>(budgetBytes: number): Residency<T> {
+export function createResidency<T extends Resident>({
+  budgetBytes,
+  limitBytes = Infinity,
+}: ResidencyOptions): Residency<T> {
   // In the order of their last use.
   const slots = new Map<string, Slot<T>>()
 
@@ -67,8 +89,17 @@ export function createResidency<T extends Resident>(budgetBytes: number): Reside
     }
   }
 
+  function refuseOver({ byteLength, name }: Need): void {
+    const held = [...slots.values()].filter(({ uses, pinned }) => uses > 0 || pinned)
+    const used = held.reduce((sum, { value }) => sum + (value?.byteLength ?? 0), 0)
+    if (used + byteLength <= limitBytes) return
+    const sizes = `${megabytes(byteLength)} MiB, but ${megabytes(limitBytes - used)} MiB of ${megabytes(limitBytes)} MiB are free`
+    throw new SwiftdError('OUT_OF_MEMORY', `${name} needs ${sizes}; use fewer at once, or unpin some.`)
+  }
+
   return {
-    async acquire(key, make) {
+    async acquire(key, make, need) {
+      if (need && !slots.has(key)) refuseOver(need)
       const slot: Slot<T> = slots.get(key) ?? { made: make(), uses: 0, pinned: false, lastUsed: 0 }
       slot.uses++
       touch(key, slot)
@@ -107,4 +138,8 @@ export function createResidency<T extends Resident>(budgetBytes: number): Reside
       )
     },
   }
+}
+
+function megabytes(bytes: number): number {
+  return Math.max(0, Math.round(bytes / 2 ** 20))
 }

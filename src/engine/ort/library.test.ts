@@ -10,7 +10,7 @@ const program = `
   const { openSession } = await import(${JSON.stringify(new URL('./session.ts', import.meta.url).href)})
   const { buildPatch } = await import(${JSON.stringify(new URL('../graph/patch.ts', import.meta.url).href)})
   const environment = openEnvironment({ threads: 1 })
-  const session = await openSession(environment, buildPatch().model)
+  const session = await openSession(environment, buildPatch(['float32']).model)
   session.release()
   environment.release()
 `

@@ -22,9 +22,9 @@ describe('a result with values that are no numbers', () => {
   function spoiled(file: string, tensorName: string, bits: Buffer): { weightsPath: string } {
     const weightsPath = join(directory, 'spoiled.safetensors')
     copyFileSync(file, weightsPath)
-    const { tensors, close } = openSafetensors(weightsPath)
-    close()
-    const { offset, byteLength } = tensors.get(tensorName)!
+    const opened = openSafetensors(weightsPath)
+    opened.close()
+    const { offset, byteLength } = opened.tensors.get(tensorName)!
     const bytes = readFileSync(weightsPath)
     bits.copy(bytes, offset + byteLength - bits.length)
     writeFileSync(weightsPath, bytes)

@@ -32,7 +32,7 @@ describe('the demo model', () => {
         const { images } = await engine.generate(request)
         return mean(await Promise.all(images.map(async (each) => edgeF1(await blurredEdges(each), edgePixels(hint)))))
       }
-      const request = { prompt, seeds: [5n], numImagesPerPrompt: 4 }
+      const request = { prompt, seeds: [5n], numImagesPerPrompt: 2 }
       const without = await score(request)
       const guided = await engine.withControl('canny', hint, (control) =>
         score({ ...request, controls: [{ control, scale: 1, guessMode: false, start: 0, end: 1 }] }),

@@ -128,5 +128,5 @@ export interface UnetStages extends Pick<Stages, 'allocate'> {
     options?: PassOptions,
   ): Promise<PassTiming>
   /** Whether a pass with these adapters would not have to wait for them. Absent: it would not. */
-  adaptersReady?(adapters: PreparedAdapters): boolean
+  readonly adaptersReady?: (adapters: PreparedAdapters) => boolean
 }

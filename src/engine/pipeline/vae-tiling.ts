@@ -12,16 +12,28 @@ export interface Tiling {
  */
 export const TILE_ABOVE = 128
 
-/** Tiles of 512 x 512 pixels that share a quarter with each neighbour. */
-export const DEFAULT_TILING: Tiling = { tile: 64, overlap: 16 }
+/**
+ * Tiles of 768 x 768 pixels, which take half the memory of the largest picture that is decoded as a whole.
+ *
+ * Tiles differ from the whole picture since the autoencoder's group norms and its attention see only the tile. That is so
+ * everywhere in a tile and not only at its edges: a wider overlap or another curve of blending changes nothing, larger tiles
+ * do. Three pictures of the demo model of 1088 x 1088 pixels differ from the whole decode, of a range of 2, by
+ *
+ *     tile 64, overlap 16:  0.67, 0.22, 0.07 at most   0.011, 0.006, 0.003 on average
+ *     tile 96, overlap 16:  0.49, 0.24, 0.05 at most   0.007, 0.005, 0.002 on average
+ */
+export const DEFAULT_TILING: Tiling = { tile: 96, overlap: 16 }
 
 /** Whether to decode in tiles: as the size demands, always, or never. */
 export type VaeTiling = 'auto' | 'on' | 'off'
 
+/** Tiles of 512 x 512 pixels: who asks for tiles has little memory. */
+export const SMALL_TILING: Tiling = { tile: 64, overlap: 16 }
+
 /** The tiles of an image of a size in latents, or undefined to decode it as a whole. */
 export function chooseTiling(choice: VaeTiling, height: number, width: number): Tiling | undefined {
-  const tiled = choice === 'on' || (choice === 'auto' && Math.max(height, width) > TILE_ABOVE)
-  return tiled ? DEFAULT_TILING : undefined
+  if (choice === 'on') return SMALL_TILING
+  return choice === 'auto' && Math.max(height, width) > TILE_ABOVE ? DEFAULT_TILING : undefined
 }
 
 /** Where tiles begin along one axis: evenly spaced, the first at 0 and the last ending at `length`. */

@@ -52,18 +52,21 @@ export function configurationBeside(path: string): string | undefined {
 }
 
 const detectKind = ofLayout((file): Kind => {
-  const has = (prefix: string): boolean => hasPrefix(file, prefix)
+  // Asking for one tensor takes no time; going through all names for a prefix takes as long as mapping the file.
+  const has = (prefix: string, tensor = 'token_embedding.weight'): boolean => file.tensors.has(prefix + tensor)
   const refuse = (what: string): never => {
     const known = 'it runs SD1.x, SD2.x and SDXL base models'
     throw new SwiftdError('UNSUPPORTED_MODEL', `${file.path} ${what}; ${known}.`)
   }
-  if (!has(PREFIX.unet)) return refuse(`${describeContents(file)}, not a base model`)
+  if (!has(PREFIX.unet, 'input_blocks.0.0.weight') && !hasPrefix(file, PREFIX.unet)) {
+    return refuse(`${describeContents(file)}, not a base model`)
+  }
   if (has(PREFIX.sdxlOpenClip)) return 'sdxl'
   if (has(PREFIX.refinerOpenClip)) {
     return refuse('is an SDXL refiner, whose UNet is conditioned on an aesthetic score that swiftd does not have')
   }
   if (has(PREFIX.openClip)) return 'sd2'
-  if (has(PREFIX.clip)) return 'sd1'
+  if (has(PREFIX.clip, 'text_model.embeddings.token_embedding.weight')) return 'sd1'
   return refuse('has no text encoder of a kind that swiftd knows')
 })
 

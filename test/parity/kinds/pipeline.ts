@@ -4,6 +4,7 @@ import { generate } from '../../../src/engine/pipeline/generate.js'
 import type { BaseModel } from '../../../src/engine/networks/base-model.js'
 import { localStages, type LocalAdapters, type LocalControl } from '../../../src/engine/pipeline/local-stages.js'
 import type { GenerateRequest } from '../../../src/engine/pipeline/request.js'
+import type { Stages } from '../../../src/engine/pipeline/stages.js'
 import { SCHEDULER_CLASSES } from '../../../src/engine/sampling/schedulers/index.js'
 import { fromRgbImages, type RgbImage } from '../../../src/engine/image/pixels.js'
 import type { GrayImage } from '../../../src/engine/pipeline/mask.js'
@@ -55,26 +56,34 @@ const caseSchema = z.looseObject({
 })
 type PipelineCase = z.infer<typeof caseSchema>
 
+/** How a model's stages are made for a job. */
+export type StagesOf = (model: BaseModel) => Stages
+
 /** A whole job: prompts in, latents of every step and the picture out. */
-export const pipeline: ParityKind = async (context) => {
+export const pipeline: ParityKind = (context) => runPipeline(context, localStages)
+
+/** Runs a case on stages of one's own. */
+export async function runPipeline(context: ParityContext, stagesOf: StagesOf): Promise<KindResult> {
   const golden = caseSchema.parse(context.case)
   if (!SCHEDULER_CLASSES.includes(golden.scheduler.class)) {
     return { skipped: `${golden.scheduler.class} is not yet supported` }
   }
   const model = await familyModel(context)
   const request = { ...requestOf(golden), ...pictures(context) }
-  if (golden.loras.length > 0) return runWithLoras(context, golden, model, request)
-  return withControls(context, golden, async (controls) => ({
-    measurements: await runOnce(context, golden, model, { ...request, ...controls }),
-  }))
+  const run: RunRequest = async (more) => runOnce(context, golden, model, stagesOf(model), { ...request, ...more })
+  if (golden.loras.length > 0) return runWithLoras(context, golden, model, run)
+  return withControls(context, golden, async (controls) => ({ measurements: await run(controls) }))
 }
+
+/** Runs the case's request with LoRAs and ControlNets. */
+type RunRequest = (more: Pick<GenerateRequest, 'adapters' | 'controls'>) => Promise<Measurement[]>
 
 /** Every spelling of the LoRAs has to give the same. */
 async function runWithLoras(
   context: ParityContext,
   golden: PipelineCase,
   model: BaseModel,
-  request: GenerateRequest,
+  run: RunRequest,
 ): Promise<KindResult> {
   const measurements: Measurement[] = []
   await forEachSpelling(context, model, golden.loras, async (set, spelling) => {
@@ -85,7 +94,7 @@ async function runWithLoras(
       switchTextEncoders: golden.lora_switch_text_encoders,
     }
     const result = await withControls(context, golden, async (controls) => ({
-      measurements: await runOnce(context, golden, model, { ...request, ...controls, adapters }),
+      measurements: await run({ ...controls, adapters }),
     }))
     const named = 'measurements' in result ? result.measurements : []
     measurements.push(...named.map((each) => ({ ...each, quantity: `${each.quantity} (${spelling})` })))
@@ -132,13 +141,14 @@ async function runOnce(
   context: ParityContext,
   golden: PipelineCase,
   model: BaseModel,
+  stages: Stages,
   request: GenerateRequest,
 ): Promise<Measurement[]> {
   const steps: Float32Array[] = []
   const result = await generate({
     checkpoint: model.checkpoint,
     tokenizers: await modelTokenizers(context, model),
-    stages: localStages(model),
+    stages,
     request,
     onStep: ({ latents }) => void steps.push(latents),
   })

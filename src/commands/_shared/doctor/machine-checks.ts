@@ -1,11 +1,12 @@
-import { existsSync, readFileSync, statfsSync } from 'node:fs'
+import { existsSync, statfsSync } from 'node:fs'
 import { access, constants } from 'node:fs/promises'
-import { availableParallelism, freemem, totalmem } from 'node:os'
+import { availableParallelism } from 'node:os'
 import { dirname } from 'node:path'
 import { formatBytes } from '../../../daemon/models/format.js'
 import type { DaemonPaths } from '../../../daemon/paths.js'
 import { defaultDevices, formatDevice, parseDevices } from '../../../daemon/workers/devices.js'
 import { daemonOptions } from '../daemon-options.js'
+import { machineMemory, type MachineMemory } from '../memory.js'
 import { fail, ok, reasonOf, warn, type Check } from './check.js'
 
 const GIB = 1024 ** 3
@@ -34,7 +35,7 @@ export function checkDevices(cores: number = availableParallelism()): Check {
 }
 
 /** Memory that programs can get without others being swapped out. */
-export function checkMemory(available: number = availableMemory(), total: number = totalmem()): Check {
+export function checkMemory({ available, total }: MachineMemory = machineMemory()): Check {
   const found = `${formatBytes(available)} of ${formatBytes(total)} available`
   const remedy = 'close other programs, or use a smaller model'
   if (available < GIB) return fail('memory', found, remedy)
@@ -42,16 +43,6 @@ export function checkMemory(available: number = availableMemory(), total: number
     return warn('memory', `${found}; an SD 1.5 model in float32 takes about 4.3 GB, SDXL about 14 GB`, remedy)
   }
   return ok('memory', found)
-}
-
-function availableMemory(): number {
-  try {
-    const match = /^MemAvailable:\s+(\d+) kB$/m.exec(readFileSync('/proc/meminfo', 'utf8'))
-    if (match) return Number(match[1]) * 1024
-  } catch {
-    // Not on Linux.
-  }
-  return freemem()
 }
 
 /** Whether directories that swiftd fills can be written and have room. */

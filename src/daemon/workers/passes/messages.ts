@@ -100,7 +100,9 @@ export const PassOpenSchema = z.object({
   sample: TensorHandleSchema,
   conditionings: z.array(ConditioningSchema).min(1),
   out: TensorHandleSchema,
-  controls: z.array(ControlAssignmentSchema.extend({ ...ControlReferenceSchema.shape, strength: ControlStrengthSchema })),
+  controls: z.array(
+    ControlAssignmentSchema.extend({ ...ControlReferenceSchema.shape, strength: ControlStrengthSchema }),
+  ),
 })
 export type PassOpen = z.infer<typeof PassOpenSchema>
 

@@ -51,7 +51,9 @@ export async function openPlacedStages(state: WorkerState, options: PlacedStages
     // Side by side: each may have to load what it needs.
     const opening = parts.map(async (part) => {
       const description = describePart(options, part)
-      const open = part.peer ? openRemotePass(state, part, description, signal) : openPassSession(state, description, signal)
+      const open = part.peer
+        ? openRemotePass(state, part, description, signal)
+        : openPassSession(state, description, signal)
       sessions.push({ part, session: await open })
     })
     const failed = (await Promise.allSettled(opening)).find((result) => result.status === 'rejected')
@@ -119,7 +121,10 @@ function baseTiming(
   const role = index === 0 ? 'base' : 'second'
   const timing = { device: peer?.device ?? state.device, role, encoderMs, decoderMs, waitMs } as const
   if (!peer) return timing
-  const own = controls.reduce((sum, { device, controlNetMs = 0 }) => sum + (device === peer.device ? controlNetMs : 0), 0)
+  const own = controls.reduce(
+    (sum, { device, controlNetMs = 0 }) => sum + (device === peer.device ? controlNetMs : 0),
+    0,
+  )
   return { ...timing, messageMs: Math.max(0, elapsedMs - runtimeMs - waitMs - own) }
 }
 
@@ -140,7 +145,8 @@ function describePart(
     out: sliceRows(prediction, begin, end),
     conditionings: plan.conditionings.map((each) => sliceConditioning(each, begin, end)),
     controls: controls.map((assignment) => {
-      const { path, base, picture, pictureKey, scale, guessMode, mode, residualWeights } = plan.controls[assignment.control]
+      const { path, base, picture, pictureKey, scale, guessMode, mode, residualWeights } =
+        plan.controls[assignment.control]
       const strength = { scale, guessMode, ...(mode && { mode }), ...(residualWeights && { residualWeights }) }
       return { ...assignment, path, base, picture, pictureKey, strength }
     }),

@@ -1,0 +1,137 @@
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { figure, median, ratios, type Figure, type Scenario } from '../harness.js'
+import { plotSvg } from '../plot.js'
+import { calibrate } from '../serving/calibrate.js'
+import { createServingDaemons, type ServingDaemons } from '../serving/daemons.js'
+import { latencyOf, type MeasuredJob } from '../serving/driver.js'
+import { latencyBars } from '../serving/figures.js'
+import { measureInTurn } from '../serving/in-turn.js'
+import { predictLatency } from '../serving/predict-job.js'
+import { createShapeDraw, servingRequest, SHAPES, type Shape } from '../serving/serving-job.js'
+import { prepareServingModel, type ServingModel } from '../serving/serving-model.js'
+import { servingStrategy } from '../serving/serving-strategies.js'
+import { STRATEGY_NAMES, type StrategyName } from '../simulator/strategies.js'
+
+/** Below nine steps the daemon has LoRAs in from the first step on. */
+const STEPS = { quick: 20, full: 10 }
+const ROUNDS = { quick: 5, full: 1 }
+/** The tax is one ratio, so that there is time for another round. */
+const TAX_ROUNDS = { quick: 10, full: 2 }
+/** Pixels. The figure has 25 cells, so they are smaller. */
+const SIZES = { quick: { tax: 128, cells: 128 }, full: { tax: 256, cells: 128 } }
+
+type Cell = `${StrategyName} ${Shape}`
+
+/** What add-ons cost: one ControlNet on its own device and two cold LoRAs, and the paper's figure. */
+export const addons: Scenario = {
+  about: 'ControlNets and LoRAs against the bare model: each idea alone, all together, none',
+  async run({ cacheDirectory, say, options }) {
+    const kind = options.quick ? 'quick' : 'full'
+    const model = (size: number): Promise<ServingModel> =>
+      prepareServingModel({ cacheDirectory, quick: options.quick, size, steps: options.steps ?? STEPS[kind] })
+    say(options.quick ? 'the demo model' : 'a random SD1.5 checkpoint, ControlNet and LoRAs (made once: 6 GB)')
+    const taxed = await model(options.size ?? SIZES[kind].tax)
+    const drawn = await model(options.size ?? SIZES[kind].cells)
+    const daemons = createServingDaemons({ model: drawn, bases: 'first' })
+    try {
+      const tax = await measureTax(daemons, taxed, options.rounds ?? TAX_ROUNDS[kind], say)
+      const cells = await measureCells(daemons, drawn, options.rounds ?? ROUNDS[kind], say)
+      const directory = options.out ?? cacheDirectory
+      mkdirSync(directory, { recursive: true })
+      writeFileSync(join(directory, 'addons.svg'), cells.svg)
+      say(`the figure is ${join(directory, 'addons.svg')}`)
+      return { ...tax, ...cells.figures }
+    } finally {
+      await daemons.dispose()
+    }
+  },
+}
+
+async function measureTax(
+  daemons: ServingDaemons,
+  model: ServingModel,
+  rounds: number,
+  say: (sentence: string) => void,
+): Promise<Record<string, Figure>> {
+  const { width, numInferenceSteps } = model.request
+  say(`${rounds} times a job with add-ons in turn with a bare one, ${width}x${width}, ${numInferenceSteps} steps`)
+  const draw = createShapeDraw()
+  const job = async (name: StrategyName, shape: Shape): Promise<number> => {
+    const driver = await daemons.driver(name)
+    return latencyOf(await driver.run(servingRequest(model, daemons.files, servingStrategy(name), draw(shape))))
+  }
+  // Both daemons are started before the first sample.
+  for (const name of ['serial', 'all'] as const) await daemons.driver(name)
+  const { bare, loaded } = await measureInTurn(rounds, {
+    bare: () => job('serial', '0C0L'),
+    loaded: () => job('all', '1C2L'),
+  })
+  return {
+    'one ControlNet and two cold LoRAs, of the bare model': figure(ratios(loaded, bare), 'ratio', '<= 1.05'),
+    'job with one ControlNet and two cold LoRAs': figure(loaded, 'ms'),
+    'job of the bare model': figure(bare, 'ms'),
+  }
+}
+
+async function measureCells(
+  daemons: ServingDaemons,
+  model: ServingModel,
+  rounds: number,
+  say: (sentence: string) => void,
+): Promise<{ figures: Record<string, Figure>; svg: string }> {
+  const { width, numInferenceSteps: steps } = model.request
+  say(
+    `${rounds} times each of ${STRATEGY_NAMES.length * SHAPES.length} cells in turn, ${width}x${width}, ${steps} steps`,
+  )
+  // LoRAs of the tax have the lowest numbers.
+  const draw = createShapeDraw(1000)
+  const job = (name: StrategyName, shape: Shape, guidanceScale?: number) => async (): Promise<MeasuredJob> => {
+    const driver = await daemons.driver(name)
+    const request = servingRequest(model, daemons.files, servingStrategy(name), draw(shape))
+    return driver.run({ ...request, ...(guidanceScale !== undefined && { guidanceScale }) })
+  }
+  const tasks = STRATEGY_NAMES.flatMap((name) => SHAPES.map((shape) => [cell(name, shape), job(name, shape)] as const))
+  for (const name of STRATEGY_NAMES) await daemons.driver(name)
+  const { half, ...jobs } = await measureInTurn<Cell | 'half', MeasuredJob>(rounds, {
+    ...(Object.fromEntries(tasks) as Record<Cell, () => Promise<MeasuredJob>>),
+    half: job('serial', '0C0L', 1),
+  })
+  return summarizeCells(jobs, half, steps)
+}
+
+/** The cells' figures and plot, with what the simulator makes of the serial ones beside them. */
+export function summarizeCells(
+  jobs: Readonly<Record<Cell, readonly MeasuredJob[]>>,
+  half: readonly MeasuredJob[],
+  steps: number,
+): { figures: Record<string, Figure>; svg: string } {
+  const [bare, oneControlNet, oneLora] = (['0C0L', '1C0L', '0C1L'] as const).map((shape) => jobs[cell('serial', shape)])
+  const times = calibrate({ bare, half, oneControlNet, oneLora })
+  const figures: Record<string, Figure> = {}
+  const measured = {} as Record<StrategyName, Record<Shape, number>>
+  const predicted = {} as Record<StrategyName, Record<Shape, number>>
+  for (const name of STRATEGY_NAMES) {
+    const samples = SHAPES.map((shape) => jobs[cell(name, shape)].map(latencyOf))
+    SHAPES.forEach((shape, index) => (figures[`${name} ${shape}`] = figure(samples[index], 'ms')))
+    measured[name] = byShape(samples.map(median))
+    const draw = createShapeDraw()
+    predicted[name] = byShape(SHAPES.map((shape) => predictLatency(name, draw(shape), steps, times)))
+    const shares = SHAPES.map((shape) => predicted[name][shape] / measured[name][shape])
+    figures[`${name}: predicted, of measured`] = figure(shares, 'ratio')
+    figures[`${name}: 1C2L, of bare`] = figure([measured[name]['1C2L'] / measured.serial['0C0L']], 'ratio')
+  }
+  const plots = latencyBars(SHAPES, [
+    { title: 'measured', latencies: measured },
+    { title: 'predicted', latencies: predicted },
+  ])
+  return { figures, svg: plotSvg(plots) }
+}
+
+function cell(name: StrategyName, shape: Shape): Cell {
+  return `${name} ${shape}`
+}
+
+function byShape(values: readonly number[]): Record<Shape, number> {
+  return Object.fromEntries(SHAPES.map((shape, index) => [shape, values[index]])) as Record<Shape, number>
+}

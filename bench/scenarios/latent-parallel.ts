@@ -1,0 +1,75 @@
+import type { GenerateRequest } from '../../src/daemon/protocol/request.js'
+import {
+  CONTROL_PICTURE,
+  deviceFigure,
+  measureInTurn,
+  sd15Request,
+  stepRatio,
+  stepTime,
+  withDevices,
+  type RunJob,
+} from '../device-jobs.js'
+import type { Figure, Scenario } from '../harness.js'
+import { makeRandomCheckpoint, makeRandomControlNet, makeRandomLora } from '../random-checkpoint.js'
+
+/** Two devices of one thread, and one that has both. */
+const DEVICES = ['cpu:0=1', 'cpu:1=1', 'cpu:2=2']
+const ROUNDS = 2
+const STEPS = 4
+
+/** The goal of 1.9 times the speed, as a share of the time. */
+const GOAL = '<= 0.526'
+
+/** The two halves of the guidance on two devices, against one device with one thread and one with both. */
+export const latentParallel: Scenario = {
+  about: 'a step of SD1.5 size on two devices by latent parallelism, against one device',
+  async run({ cacheDirectory, say }) {
+    say('a random SD1.5 checkpoint, ControlNet and two LoRAs in float32 (made once: 5.9 GB)')
+    const options = { cacheDirectory, family: 'sd15', dtype: 'F32' } as const
+    const model = await makeRandomCheckpoint(options)
+    const controlNet = await makeRandomControlNet(options)
+    const loras = [await makeRandomLora(options), await makeRandomLora({ ...options, seed: 1 })]
+    const request = sd15Request(model, STEPS)
+    const addons = {
+      controls: [{ controlNet, image: CONTROL_PICTURE }],
+      loras: loras.map((name) => ({ name, scale: 0.5 })),
+    }
+    return withDevices(DEVICES, async (run) => {
+      say(
+        `${ROUNDS} times a job of ${STEPS} steps at 256x256 on one device, on two, and on one with both threads in turn`,
+      )
+      const plain = await measureSplit(run, '', request)
+      say('the same with a ControlNet and two LoRAs')
+      return { ...plain, ...(await measureSplit(run, ' with a ControlNet and two LoRAs', { ...request, ...addons })) }
+    })
+  },
+}
+
+async function measureSplit(run: RunJob, label: string, request: GenerateRequest): Promise<Record<string, Figure>> {
+  // Whoever computes the UNet's rows computes their ControlNet, too: no third device is at hand.
+  const on = (baseDevice: string, secondDevice?: string) => ({
+    ...request,
+    ...(secondDevice && { latentParallel: true }),
+    placement: { baseDevice, controlNetDevices: [baseDevice], ...(secondDevice && { secondDevice }) },
+  })
+  const { one, two, both } = await measureInTurn(ROUNDS, {
+    one: () => run(on('cpu:0')),
+    two: () => run(on('cpu:0', 'cpu:1')),
+    both: () => run(on('cpu:2')),
+  })
+  return {
+    [`step on two devices, of one${label}`]: stepRatio(two, one, GOAL),
+    [`the same, of one with both threads${label}`]: stepRatio(two, both),
+    [`messages, of the step${label}`]: deviceFigure(
+      two,
+      'second',
+      ({ messageMs = 0 }, { elapsedMs }) => messageMs / elapsedMs,
+      'share',
+      '<= 0.01',
+    ),
+    [`messages there and back${label}`]: deviceFigure(two, 'second', ({ messageMs }) => messageMs, 'ms'),
+    [`step on one device${label}`]: stepTime(one),
+    [`step on two devices${label}`]: stepTime(two),
+    [`step on one device with both threads${label}`]: stepTime(both),
+  }
+}
