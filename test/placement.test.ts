@@ -63,7 +63,7 @@ describe('plan', () => {
   it('is measured by a job that needs it, which says so', async () => {
     const events = await eventsOf({ ...REQUEST, width: 64, height: 64, latentParallel: 'auto' })
     expect(events.find(({ type }) => type === 'warning')).toMatchObject({
-      message: expect.stringMatching(/^Measuring/),
+      message: expect.stringMatching(/^Measuring/) as string,
     })
     expect(events.at(-1)?.type).toBe('completed')
     expect(await client.plan({ width: 64, height: 64, latentParallel: 'auto', measure: false })).toMatchObject({
