@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { SwiftdError } from '../../engine/errors.js'
 import { ControlRequestSchema, ControlsSchema, ResolvedControlSchema } from './control-request.js'
-import { bounded, choice, flagOrAuto, text } from './fields.js'
+import { bounded, choice, flag, flagOrAuto, text } from './fields.js'
 import { LIMITS, MAX_PROMPT_CHARACTERS } from './limits.js'
 import { LORA_FIELDS, LoraRequestSchema, ResolvedLoraSchema } from './lora-request.js'
 import { PictureInfoSchema, PictureSchema } from './picture.js'
