@@ -93,7 +93,7 @@ function row({
 
 function describeChoice({ model, width, height, chosen }: Plan): string {
   if (!chosen) return `The next job of ${model} at ${width}x${height} has to wait.`
-  return `The next job of ${model} at ${width}x${height} runs on ${chosen.description}.`
+  return `The next job of ${model} at ${width}x${height}: ${chosen.description}.`
 }
 
 /** The candidates with the choice marked. */

@@ -102,10 +102,10 @@ export function createPlanner({ devices, roles, cacheDirectory, logger }: Planne
     if (sharesOf(needs).every(known)) return undefined
     asked.add(job)
     const message = 'Measuring on which devices this job is fastest; the daemon remembers it.'
-    job.emit({ type: 'warning', message })
-    return measure(needs, subject, job.signal, job).catch((error: unknown) => {
-      logger.warn({ err: error, job: job.id }, 'not all stages were measured')
-    })
+    const timer = setTimeout(() => job.emit({ type: 'warning', message }), TOLD_AFTER_MS)
+    return measure(needs, subject, job.signal, job)
+      .catch((error: unknown) => logger.warn({ err: error, job: job.id }, 'not all stages were measured'))
+      .finally(() => clearTimeout(timer))
   }
 
   return {
@@ -150,6 +150,9 @@ export function createPlanner({ devices, roles, cacheDirectory, logger }: Planne
     },
   }
 }
+
+/** A measurement that takes longer is told to whoever waits for the job. */
+const TOLD_AFTER_MS = 10_000
 
 const UNMEASURED = new Set<string>(['CANCELLED', 'WORKER_LOST', 'OUT_OF_MEMORY'])
 
