@@ -49,7 +49,7 @@ export function fieldsOf(flags: GenerateFlags): RequestFields {
     loraAt: flags['lora-at'],
     loraPartial: flags['lora-partial'],
     // Its default may be more than the flag can say.
-    latentParallel: flags['latent-parallel'] as boolean | 'auto' | undefined,
+    latentParallel: flags['latent-parallel'],
     placement: placementOf(flags),
   }
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined))

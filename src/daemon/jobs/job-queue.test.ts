@@ -4,7 +4,9 @@ import type { DeviceState } from '../protocol/status.js'
 import type { DeviceWorker } from '../workers/device-worker.js'
 import { admit } from './admission.js'
 import { createJob, type JobRecord } from './job.js'
+import { createDeferred } from '../deferred.js'
 import { place } from '../placement/place.js'
+import type { PlacementChoice } from '../placement/placement.js'
 import { createJobQueue } from './job-queue.js'
 import { createJobStore } from './job-store.js'
 
@@ -12,7 +14,11 @@ const TIMINGS = { queuedMs: 0, loadMs: 0, generateMs: 0, runtimeMs: 0 }
 const request = await admit({ prompt: 'x', seed: 1 })
 
 /** A queue over devices in the given states, whose jobs end when the test says so. */
-function openTestQueue(states: readonly Exclude<DeviceState, 'busy'>[], limit?: number) {
+function openTestQueue(
+  states: readonly Exclude<DeviceState, 'busy'>[],
+  limit?: number,
+  change: (choice: PlacementChoice) => PlacementChoice = (choice) => choice,
+) {
   const devices = states.map((state, index): DeviceWorker => {
     const device = { name: `cpu:${index}`, threads: 1 }
     return {
@@ -25,11 +31,14 @@ function openTestQueue(states: readonly Exclude<DeviceState, 'busy'>[], limit?: 
   const names = devices.map(({ device }) => device.name)
   const roles = { base: names, controlNet: [] }
   const placed: string[] = []
+  const halved = new Set<string>()
   const ends = new Map<string, () => void>()
   let count = 0
   const queue = createJobQueue({
     ...{ devices, limit, store: createJobStore(), logger: pino({ enabled: false }) },
-    place: (_job, availability) => place(NEEDS, availability, roles),
+    place(job, availability) {
+      return change(place({ ...NEEDS, latentParallel: halved.has(job.id) }, availability, roles))
+    },
     run: (job, { base }) =>
       new Promise<void>((resolve) => {
         placed.push(`${job.id} on ${base.device.name}`)
@@ -42,11 +51,16 @@ function openTestQueue(states: readonly Exclude<DeviceState, 'busy'>[], limit?: 
       }),
   })
   const submit = (): JobRecord => queue.submit((position) => createJob(`job-${++count}`, request, position))
+  /** A job that needs two devices. */
+  const submitHalved = (): JobRecord => {
+    halved.add(`job-${count + 1}`)
+    return submit()
+  }
   const end = async (job: JobRecord): Promise<void> => {
     ends.get(job.id)?.()
     await new Promise(setImmediate)
   }
-  return { queue, submit, end, placed }
+  return { queue, submit, submitHalved, end, placed }
 }
 
 const NEEDS = { controlNets: 0, latentParallel: false, batch: 2 }
@@ -60,6 +74,34 @@ describe('job queue', () => {
     await end(first)
     expect(placed.at(-1)).toBe('job-3 on cpu:0')
     expect(first.state).toBe('completed')
+  })
+
+  it('gives a job that needs two devices both, though others come that need one', async () => {
+    const { submit, submitHalved, end, placed } = openTestQueue(['idle', 'idle'])
+    const [first, second] = [submit(), submit()]
+    const third = submitHalved()
+    const fourth = submit()
+    await end(first)
+    expect([third.state, fourth.state]).toEqual(['queued', 'queued'])
+    await end(second)
+    expect([third.state, fourth.state]).toEqual(['running', 'queued'])
+    await end(third)
+    expect(placed).toEqual(['job-1 on cpu:0', 'job-2 on cpu:1', 'job-3 on cpu:0', 'job-4 on cpu:0'])
+  })
+
+  it('asks again when what a job waits for is there', async () => {
+    const deferred = createDeferred<void>()
+    let ready = false
+    const { queue, submit } = openTestQueue(['idle'], undefined, (choice) => {
+      return ready ? choice : { kind: 'wait', claims: [], until: deferred.promise }
+    })
+    const job = submit()
+    expect([job.state, queue.queued]).toEqual(['queued', 1])
+    ready = true
+    deferred.resolve()
+    await new Promise(setImmediate)
+    expect(job.state).toBe('running')
+    job.cancel()
   })
 
   it('tells each job how many are before it', () => {

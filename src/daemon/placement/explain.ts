@@ -3,10 +3,9 @@ import type { Plan, PlanCandidate } from '../protocol/plan.js'
 import type { DeviceWorker } from '../workers/device-worker.js'
 import { placementNeeds } from '../jobs/placement-needs.js'
 import { listCandidates } from './candidates.js'
-import { candidateOptions, place, predictAll } from './place.js'
-import type { Placement } from './placement.js'
+import { candidateOptions, place, predictAll, toCandidate } from './place.js'
 import type { PlannedRequest, Planner } from './planner.js'
-import { describeCandidate, type Candidate, type PredictedCandidate, type StageCosts } from './predict.js'
+import { describeCandidate, type PredictedCandidate } from './predict.js'
 
 /** What a plan says of the choice; its other fields describe what was asked. */
 export type Explanation = Pick<Plan, 'candidates' | 'chosen' | 'measured' | 'notes'>
@@ -40,24 +39,13 @@ export function explain(request: PlannedRequest, { planner, free, controlNames }
     ...(stepMs !== undefined && { predictedStepMs: stepMs }),
   })
   const choice = place(needs, { devices, free }, roles, costs)
-  const chosen = choice.kind === 'start' ? predictPlacement(choice.placement, costs) : undefined
+  const chosen = choice.kind === 'start' ? predictAll([toCandidate(choice.placement)], costs)[0] : undefined
   return {
     candidates: ordered.map(describe),
     ...(chosen && { chosen: describe(chosen) }),
     measured: predicted.every(({ stepMs }) => stepMs !== undefined),
     notes: choice.kind === 'start' ? [...choice.placement.notes] : ['All devices that it may have are busy: it waits.'],
   }
-}
-
-function predictPlacement(placement: Placement, costs: StageCosts): PredictedCandidate {
-  const nameOf = ({ device }: DeviceWorker): string => device.name
-  const { base, second, controlNets, secondControlNets = controlNets } = placement
-  const ofSecond = second ? secondControlNets.map((each) => nameOf(each === base ? second : each)) : []
-  const candidate: Candidate = {
-    ...{ base: nameOf(base), ...(second && { second: nameOf(second) }) },
-    ...{ controlNets: controlNets.map(nameOf), secondControlNets: ofSecond },
-  }
-  return predictAll([candidate], costs)[0]
 }
 
 /** A device's status with its roles. */

@@ -19,18 +19,16 @@ export function place(
 ): PlacementChoice {
   const choice = placeByRule(needs, availability, roles)
   if (choice.kind === 'wait' || !costs) return choice
-  const { second, notes } = choice.placement
-  const idle = availability.free.filter(({ status }) => status.state === 'idle')
-  const options = candidateOptions(needs, { ...availability, free: idle }, roles)
+  const { placement } = choice
+  const idle = { ...availability, free: availability.free.filter(({ status }) => status.state === 'idle') }
+  const options = candidateOptions(needs, idle, roles)
   // By rule it waits for a second device that was asked for, or tells why there is none.
-  const split = needs.latentParallel === 'auto' || second !== undefined
-  const best = fastest(predictAll(listCandidates(split ? options : withoutSplit(options)), costs))
-  if (!best) return choice
-  const slow = options.mustSplit ? slowerThanAlone(best, options, costs) : undefined
-  return {
-    kind: 'start',
-    placement: toPlacement(best.candidate, availability.devices, slow === undefined ? notes : [...notes, slow]),
-  }
+  const split = needs.latentParallel === 'auto' || placement.second !== undefined
+  const candidates = listCandidates(split ? options : withoutSplit(options))
+  const best = hasChoice(needs, idle, roles) ? fastest(predictAll(candidates, costs)) : undefined
+  const chosen = best ? toPlacement(best.candidate, availability.devices, placement.notes) : placement
+  const slow = needs.latentParallel === true ? slowerThanAlone(toCandidate(chosen), options, costs) : undefined
+  return { kind: 'start', placement: slow === undefined ? chosen : { ...chosen, notes: [...chosen.notes, slow] } }
 }
 
 /** What a job's devices may be, of those that are free. */
@@ -56,13 +54,19 @@ export function candidateOptions(
   }
 }
 
-/** Whether devices that are not broken leave a choice that the times of its stages decide. */
-export function hasChoice(needs: PlacementNeeds, devices: readonly DeviceWorker[], roles: DeviceRoles): boolean {
-  const usable = devices.filter(({ status }) => status.state !== 'failed')
-  const choice = placeByRule(needs, { devices: usable, free: usable }, roles)
+/**
+ * Whether a job leaves something open that the times of its stages decide: splitting its batch, or where its ControlNets
+ * run. Which of several devices is its base device is no such question by itself.
+ */
+export function hasChoice(
+  needs: PlacementNeeds,
+  { devices, free }: Pick<Availability, 'devices' | 'free'>,
+  roles: DeviceRoles,
+): boolean {
+  const choice = placeByRule(needs, { devices, free }, roles)
   if (choice.kind === 'wait') return false
   const { base, second } = choice.placement
-  const options = candidateOptions(needs, { devices: usable, free: usable }, roles)
+  const options = candidateOptions(needs, { devices, free }, roles)
   const seconds = second ? [second.device] : options.mustSplit ? [] : options.seconds
   const mustSplit = options.mustSplit && second !== undefined
   return listCandidates({ ...options, bases: [base.device], seconds, mustSplit }).length > 1
@@ -79,14 +83,12 @@ export function withoutSplit(options: CandidateOptions): CandidateOptions {
 }
 
 /** What to say if one of the devices would be faster without the other. */
-function slowerThanAlone(
-  { candidate, stepMs }: PredictedCandidate,
-  options: CandidateOptions,
-  costs: StageCosts,
-): string | undefined {
+function slowerThanAlone(candidate: Candidate, options: CandidateOptions, costs: StageCosts): string | undefined {
   const { base, second } = candidate
+  if (second === undefined) return undefined
   const both = [...options.bases, ...options.seconds].filter(({ name }) => name === base || name === second)
   const alone = fastest(predictAll(listCandidates({ ...withoutSplit(options), bases: both }), costs))
+  const stepMs = predictStepMs(candidate, costs)
   if (stepMs === undefined || alone?.stepMs === undefined || alone.stepMs >= stepMs) return undefined
   const times = `${formatMs(stepMs)} for a step on ${base} and ${second}, ${formatMs(alone.stepMs)} on ${alone.candidate.base} alone`
   return `Latent parallelism is predicted to be slower than one device: ${times}. Leave it out, or set it to auto.`
@@ -95,6 +97,17 @@ function slowerThanAlone(
 /** Milliseconds for people. */
 export function formatMs(ms: number): string {
   return `${ms < 10 ? ms.toFixed(1) : String(Math.round(ms))} ms`
+}
+
+/** A placement by its devices' names. */
+export function toCandidate({ base, second, controlNets, secondControlNets = controlNets }: Placement): Candidate {
+  const nameOf = ({ device }: DeviceWorker): string => device.name
+  // The base stands for whoever computes the rows.
+  const ofSecond = second ? secondControlNets.map((each) => nameOf(each === base ? second : each)) : []
+  return {
+    ...{ base: nameOf(base), ...(second && { second: nameOf(second) }) },
+    ...{ controlNets: controlNets.map(nameOf), secondControlNets: ofSecond },
+  }
 }
 
 function toPlacement(

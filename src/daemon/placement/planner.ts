@@ -94,7 +94,8 @@ export function createPlanner({ devices, roles, cacheDirectory, logger }: Planne
     needs: PlacementNeeds,
     { free, waiting }: Availability,
   ): Promise<void> | undefined {
-    if (asked.has(job) || waiting > 1 || !allFree(free) || !hasChoice(needs, devices, roles)) return undefined
+    if (asked.has(job) || waiting > 1 || !allFree(free) || !hasChoice(needs, { devices, free: usable() }, roles))
+      return undefined
     const subject = subjectOf(job, needs)
     if (!subject) return undefined
     const known = (share: Share) => usable().every(({ device }) => profiles.times(subject, device, share))

@@ -120,16 +120,19 @@ export function devicesOf({ base, second, controlNets, secondControlNets }: Cand
   return new Set([base, ...controlNets, ...others])
 }
 
-/** A candidate as people read it: "cpu:0, ControlNet canny on cpu:1". */
+/** A candidate as people read it: `cpu:0 with depth, canny on cpu:1`. */
 export function describeCandidate(candidate: Candidate, controlNames: readonly string[]): string {
   const { base, second, controlNets, secondControlNets } = candidate
-  const places = controlNames.map((name, index) => {
-    const services = [controlNets[index], ...(second === undefined ? [] : [secondControlNets[index]])]
-    const unique = [...new Set(services)]
-    const own = services.every((device, part) => device === [base, second][part])
-    return own ? undefined : `${name} on ${unique.join(' and ')}`
-  })
-  const elsewhere = places.filter((place) => place !== undefined)
-  const halves = second === undefined ? base : `halves on ${base} and ${second}`
-  return [halves, ...elsewhere].join(', ')
+  const own: string[] = []
+  const elsewhere: string[] = []
+  for (const [index, name] of controlNames.entries()) {
+    const devices = [controlNets[index], ...(second === undefined ? [] : [secondControlNets[index]])]
+    const isOwn = devices.every((device, part) => device === [base, second][part])
+    if (isOwn) own.push(name)
+    else elsewhere.push(`${name} on ${[...new Set(devices)].join(' and ')}`)
+  }
+  const withOwn = own.length === 0 ? '' : ` with ${own.join(', ')}`
+  const main =
+    second === undefined ? `${base}${withOwn}` : `halves on ${base} and ${second}${withOwn && `, each${withOwn}`}`
+  return [main, ...elsewhere].join(', ')
 }

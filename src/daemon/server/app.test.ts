@@ -103,9 +103,9 @@ describe('daemon socket', () => {
     const left = join(directory, 'left.sock')
     writeFileSync(left, '')
     const other = createApp({
-      ...{ queue: {} as never, store: {} as never, planner: {} as never, logger: pino({ enabled: false }) },
+      ...{ queue: {} as never, store: {} as never, planner: {} as never, preload: NOTHING },
+      ...{ logger: pino({ enabled: false }) },
       control: { status: () => Promise.resolve(STATUS), shutdown: () => ({ pid: 1, running: 0, queued: 0 }) },
-      preload: NOTHING,
     })
     await listenOnSocket(other, left)
     const otherClient = createClient(left)
@@ -174,6 +174,29 @@ describe('daemon API', () => {
     expect((await client.status()).pid).toBe(1)
     await client.cancel(id)
     for (const events of await Promise.all(followers)) expect(events.at(-1)?.type).toBe('cancelled')
+  })
+
+  it('refuses a job for a device that is not there, or for one that is both', async () => {
+    const prompt = 'a star'
+    await expect(client.submit({ prompt, placement: { baseDevice: 'cpu:7' } })).rejects.toMatchObject({
+      ...{ code: 'INVALID_REQUEST', message: 'There is no device "cpu:7"; the daemon has cpu:0.' },
+    })
+    const twice = { baseDevice: 'cpu:0', secondDevice: 'cpu:0' }
+    await expect(client.submit({ prompt, latentParallel: true, placement: twice })).rejects.toMatchObject({
+      code: 'INVALID_REQUEST',
+    })
+    expect(await client.jobs()).toEqual([])
+  })
+
+  it('tells where a job would run, and refuses a plan that is none', async () => {
+    const plan = await client.plan({ measure: false, controls: ['canny'] })
+    expect(plan).toMatchObject({
+      ...{ model: 'demo', width: 128, measured: false, notes: [] },
+      candidates: [{ description: 'cpu:0 with canny' }],
+      chosen: { base: 'cpu:0', controlNets: ['cpu:0'] },
+    })
+    await expect(client.plan({ controls: ['cany'] })).rejects.toMatchObject({ code: 'MODEL_NOT_FOUND' })
+    await expect(client.plan({ width: 3 })).rejects.toMatchObject({ code: 'INVALID_REQUEST' })
   })
 
   it('tells unknown, expired and refused jobs apart', async () => {
