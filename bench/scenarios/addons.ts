@@ -2,10 +2,11 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { figure, median, ratios, type Figure, type Scenario } from '../harness.js'
 import { plotSvg } from '../plot.js'
-import { calibrate } from '../serving/calibrate.js'
+import { calibrate, type Calibration, type CalibrationJobs } from '../serving/calibrate.js'
+import { createCalibrator, mergeRounds } from '../serving/calibration-jobs.js'
 import { createServingDaemons, type ServingDaemons } from '../serving/daemons.js'
 import { latencyOf, type MeasuredJob } from '../serving/driver.js'
-import { latencyBars } from '../serving/figures.js'
+import { latencyBars, predictionError } from '../serving/figures.js'
 import { measureInTurn } from '../serving/in-turn.js'
 import { predictLatency } from '../serving/predict-job.js'
 import { createShapeDraw, servingRequest, SHAPES, type Shape } from '../serving/serving-job.js'
@@ -14,12 +15,17 @@ import { servingStrategy } from '../serving/serving-strategies.js'
 import { STRATEGY_NAMES, type StrategyName } from '../simulator/strategies.js'
 
 /** Below nine steps the daemon has LoRAs in from the first step on. */
-const STEPS = { quick: 20, full: 10 }
-const ROUNDS = { quick: 5, full: 1 }
+const STEPS = { demo: 20, sd15: 10 }
+const ROUNDS = { demo: 7, sd15: 1 }
 /** The tax is one ratio, so that there is time for another round. */
-const TAX_ROUNDS = { quick: 10, full: 2 }
+const TAX_ROUNDS = { demo: 15, sd15: 2 }
 /** Pixels. The figure has 25 cells, so they are smaller. */
-const SIZES = { quick: { tax: 128, cells: 128 }, full: { tax: 256, cells: 128 } }
+const SIZES = { demo: { tax: 128, cells: 128 }, sd15: { tax: 256, cells: 128 } }
+/** LoRAs of the tax have the lowest numbers, then come those of the cells, then those of the calibration. */
+const FIRST_LORA = { cells: 1000, calibration: 10_000 }
+
+/** Of the simulator, for the middle one of a strategy's cells. */
+const TOLERANCE = '<= 0.2'
 
 type Cell = `${StrategyName} ${Shape}`
 
@@ -27,10 +33,10 @@ type Cell = `${StrategyName} ${Shape}`
 export const addons: Scenario = {
   about: 'ControlNets and LoRAs against the bare model: each idea alone, all together, none',
   async run({ cacheDirectory, say, options }) {
-    const kind = options.quick ? 'quick' : 'full'
+    const kind = options.sd15 ? 'sd15' : 'demo'
     const model = (size: number): Promise<ServingModel> =>
-      prepareServingModel({ cacheDirectory, quick: options.quick, size, steps: options.steps ?? STEPS[kind] })
-    say(options.quick ? 'the demo model' : 'a random SD1.5 checkpoint, ControlNet and LoRAs (made once: 6 GB)')
+      prepareServingModel({ cacheDirectory, sd15: options.sd15, size, steps: options.steps ?? STEPS[kind] })
+    say(options.sd15 ? 'a random SD1.5 checkpoint, ControlNet and LoRAs (made once: 6 GB)' : 'the demo model')
     const taxed = await model(options.size ?? SIZES[kind].tax)
     const drawn = await model(options.size ?? SIZES[kind].cells)
     const daemons = createServingDaemons({ model: drawn, bases: 'first' })
@@ -84,30 +90,34 @@ async function measureCells(
   say(
     `${rounds} times each of ${STRATEGY_NAMES.length * SHAPES.length} cells in turn, ${width}x${width}, ${steps} steps`,
   )
-  // LoRAs of the tax have the lowest numbers.
-  const draw = createShapeDraw(1000)
-  const job = (name: StrategyName, shape: Shape, guidanceScale?: number) => async (): Promise<MeasuredJob> => {
+  const draw = createShapeDraw(FIRST_LORA.cells)
+  const calibrator = createCalibrator(daemons, model, FIRST_LORA.calibration)
+  const job = (name: StrategyName, shape: Shape) => async (): Promise<MeasuredJob> => {
     const driver = await daemons.driver(name)
-    const request = servingRequest(model, daemons.files, servingStrategy(name), draw(shape))
-    return driver.run({ ...request, ...(guidanceScale !== undefined && { guidanceScale }) })
+    return driver.run(servingRequest(model, daemons.files, servingStrategy(name), draw(shape)))
   }
-  const tasks = STRATEGY_NAMES.flatMap((name) => SHAPES.map((shape) => [cell(name, shape), job(name, shape)] as const))
+  const cells = STRATEGY_NAMES.flatMap((name) => SHAPES.map((shape) => [cell(name, shape), job(name, shape)] as const))
+  const tasks = Object.fromEntries(cells) as Record<Cell, () => Promise<MeasuredJob>>
   for (const name of STRATEGY_NAMES) await daemons.driver(name)
-  const { half, ...jobs } = await measureInTurn<Cell | 'half', MeasuredJob>(rounds, {
-    ...(Object.fromEntries(tasks) as Record<Cell, () => Promise<MeasuredJob>>),
-    half: job('serial', '0C0L', 1),
-  })
-  return summarizeCells(jobs, half, steps)
+  // The first time of each kind of job is none like the others.
+  await measureInTurn(1, tasks)
+  await calibrator.round()
+  const calibration: CalibrationJobs[] = []
+  const rounded: Record<Cell, MeasuredJob[]>[] = []
+  for (let round = 0; round < rounds; round++) {
+    calibration.push(await calibrator.round())
+    rounded.push(await measureInTurn(1, tasks))
+  }
+  const jobs = Object.fromEntries(cells.map(([name]) => [name, rounded.flatMap((each) => each[name])]))
+  return summarizeCells(jobs as Record<Cell, MeasuredJob[]>, calibrate(mergeRounds(calibration)), steps)
 }
 
-/** The cells' figures and plot, with what the simulator makes of the serial ones beside them. */
+/** The cells' figures and plot, with what the simulator expects beside them. */
 export function summarizeCells(
   jobs: Readonly<Record<Cell, readonly MeasuredJob[]>>,
-  half: readonly MeasuredJob[],
+  calibration: Calibration,
   steps: number,
 ): { figures: Record<string, Figure>; svg: string } {
-  const [bare, oneControlNet, oneLora] = (['0C0L', '1C0L', '0C1L'] as const).map((shape) => jobs[cell('serial', shape)])
-  const times = calibrate({ bare, half, oneControlNet, oneLora })
   const figures: Record<string, Figure> = {}
   const measured = {} as Record<StrategyName, Record<Shape, number>>
   const predicted = {} as Record<StrategyName, Record<Shape, number>>
@@ -116,9 +126,9 @@ export function summarizeCells(
     SHAPES.forEach((shape, index) => (figures[`${name} ${shape}`] = figure(samples[index], 'ms')))
     measured[name] = byShape(samples.map(median))
     const draw = createShapeDraw()
-    predicted[name] = byShape(SHAPES.map((shape) => predictLatency(name, draw(shape), steps, times)))
-    const shares = SHAPES.map((shape) => predicted[name][shape] / measured[name][shape])
-    figures[`${name}: predicted, of measured`] = figure(shares, 'ratio')
+    predicted[name] = byShape(SHAPES.map((shape) => predictLatency(name, draw(shape), steps, calibration)))
+    const errors = SHAPES.map((shape) => predictionError(predicted[name][shape], measured[name][shape]))
+    figures[`${name}: prediction error`] = figure(errors, 'share', TOLERANCE)
     figures[`${name}: 1C2L, of bare`] = figure([measured[name]['1C2L'] / measured.serial['0C0L']], 'ratio')
   }
   const plots = latencyBars(SHAPES, [

@@ -1,8 +1,9 @@
-import type { DaemonClient } from '../../src/daemon/client/client.js'
 import { createSandbox } from '../../test/support/sandbox.js'
 import { requireBuild, runOrThrow } from '../demo.js'
+import { checkPlacement } from './check-placement.js'
 import type { Driver } from './driver.js'
 import { readMeasuredJob } from './measured-job.js'
+import { readPrepared } from './prepared.js'
 
 /** A daemon in a home of its own. */
 export interface DaemonDriver extends Driver {
@@ -23,16 +24,16 @@ export async function startDaemonDriver(environment: Readonly<Record<string, str
     throw error
   }
   const client = sandbox.connect()
-  return { ...createDriver(client), dispose: () => sandbox.dispose() }
-}
-
-/** Runs jobs by a client's daemon. */
-export function createDriver(client: DaemonClient): Driver {
   return {
     async run(request) {
       const submittedMs = Date.now()
       const { id } = await client.submit(request)
-      return readMeasuredJob(submittedMs, client.events(id))
+      const job = await readMeasuredJob({ id, submittedMs }, client.events(id))
+      checkPlacement(request, job)
+      return job
     },
+    preload: (request) => client.preload(request),
+    prepared: () => readPrepared(sandbox.paths.logFile),
+    dispose: () => sandbox.dispose(),
   }
 }

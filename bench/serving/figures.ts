@@ -1,7 +1,10 @@
-import { figure, median, type Figure } from '../harness.js'
+import { figure, type Figure, type Goal } from '../harness.js'
 import type { Plot } from '../plot.js'
-import type { ServingSummary } from '../simulator/summary.js'
-import { latencyOf, type MeasuredJob } from './driver.js'
+import type { CacheCounts } from '../simulator/cache.js'
+import { hitShare, type ServingSummary } from '../simulator/summary.js'
+import { mean, type Calibration } from './calibrate.js'
+import { meanTimes } from './stage-samples.js'
+import type { ServedPrediction } from './trace-prediction.js'
 
 /** The bars of one plot. */
 export interface LatencyBars<Label extends string> {
@@ -47,31 +50,68 @@ export function devicesPlot<Series extends string>(
   }
 }
 
+/** What a replay measured, and what the simulator expects of it. */
+export interface ServingReport {
+  readonly measured: ServingSummary
+  readonly hits: Record<'controlnet' | 'lora', CacheCounts>
+  /** From which step on LoRAs were in effect, of jobs that have some. */
+  readonly loraSteps: readonly number[]
+  readonly predicted: ServedPrediction
+}
+
+/** The goal of the simulator: how far its mean may be from the measured one. */
+const TOLERANCE = '<= 0.2'
+
 /** What a replay reports of one strategy. */
-export function servingFigures(
-  name: string,
-  measured: ServingSummary,
-  predicted: ServingSummary,
-): Record<string, Figure> {
-  const { latencyMs } = measured
+export function servingFigures(name: string, report: ServingReport): Record<string, Figure> {
+  const { measured, hits, loraSteps, predicted } = report
+  const { latencyMs, serviceMs } = measured
+  const { summary } = predicted
   return {
     [`${name}: mean latency`]: figure([latencyMs.mean], 'ms'),
     [`${name}: - median`]: figure([latencyMs.p50], 'ms'),
-    [`${name}: - 90th percentile`]: figure([latencyMs.p90], 'ms'),
+    [`${name}: - 95th percentile`]: figure([latencyMs.p95], 'ms'),
     [`${name}: - 99th percentile`]: figure([latencyMs.p99], 'ms'),
+    [`${name}: mean time of service`]: figure([serviceMs.mean], 'ms'),
     [`${name}: jobs per minute`]: figure([measured.jobsPerMinute], ''),
+    [`${name}: ControlNets found`]: figure([hitShare(hits.controlnet)], 'share'),
+    [`${name}: ControlNets found, predicted`]: figure([hitShare(predicted.controlNets)], 'share'),
+    [`${name}: sets of LoRAs found`]: figure([hitShare(hits.lora)], 'share'),
+    [`${name}: sets of LoRAs found, predicted`]: figure([hitShare(predicted.loraSets)], 'share'),
+    [`${name}: first step with LoRAs`]: figure([mean(loraSteps)], ''),
     [`${name}: lost to loading per job`]: figure([measured.loadingMs], 'ms'),
+    [`${name}: lost to loading per job, predicted`]: figure([summary.loadingMs], 'ms'),
     [`${name}: lost to loading, of the service`]: figure([measured.loadingShare], 'share'),
-    [`${name}: predicted mean latency`]: figure([predicted.latencyMs.mean], 'ms'),
-    [`${name}: predicted mean latency, of measured`]: figure([predicted.latencyMs.mean / latencyMs.mean], 'ratio'),
-    [`${name}: predicted loss to loading per job`]: figure([predicted.loadingMs], 'ms'),
+    [`${name}: predicted mean latency`]: figure([summary.latencyMs.mean], 'ms'),
+    [`${name}: predicted median`]: figure([summary.latencyMs.p50], 'ms'),
+    [`${name}: predicted 95th percentile`]: figure([summary.latencyMs.p95], 'ms'),
+    [`${name}: predicted mean time of service`]: figure([summary.serviceMs.mean], 'ms'),
+    [`${name}: prediction error, mean`]: errorFigure(summary.latencyMs.mean, latencyMs.mean, TOLERANCE),
+    [`${name}: prediction error, median`]: errorFigure(summary.latencyMs.p50, latencyMs.p50),
+    [`${name}: prediction error, 95th percentile`]: errorFigure(summary.latencyMs.p95, latencyMs.p95),
+    [`${name}: prediction error, time of service`]: errorFigure(summary.serviceMs.mean, serviceMs.mean, TOLERANCE),
   }
 }
 
-/**
- * What a job lost to loading and patching: its time beyond steps at its own usual pace and beyond what a job without
- * add-ons needs around them.
- */
-export function lostMs(job: MeasuredJob, aroundStepsMs: number): number {
-  return Math.max(0, latencyOf(job) - job.stepMs.length * median(job.stepMs) - aroundStepsMs)
+/** By which share of what was measured a prediction is off. */
+function errorFigure(predicted: number, measured: number, goal?: Goal): Figure {
+  return figure([predictionError(predicted, measured)], 'share', goal)
+}
+
+export function predictionError(predicted: number, measured: number): number {
+  return Math.abs(predicted / measured - 1)
+}
+
+/** What the simulator was fed with, over the whole run. */
+export function calibrationFigures({ samples, contention }: Calibration): Record<string, Figure> {
+  const { halfShare, ...stages } = samples
+  const times = meanTimes(samples)
+  const entries = (Object.keys(stages) as (keyof typeof stages)[]).map((stage) => {
+    return [`stage ${stage}`, { ...figure(samples[stage], 'ms'), value: times[stage] }] as const
+  })
+  return {
+    ...Object.fromEntries(entries),
+    'one half, of both': figure([halfShare], 'share'),
+    'a device beside a busy one, of one alone': figure([contention], 'ratio'),
+  }
 }

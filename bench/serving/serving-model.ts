@@ -9,7 +9,7 @@ import type { ServingRequest } from './driver.js'
 /** What is served, and what it is measured with. */
 export interface ServingModel {
   /** What all jobs have in common, at the size that was asked for. */
-  readonly request: ServingRequest & { numInferenceSteps: number; guidanceScale: number }
+  readonly request: ServingRequest & { model: string; numInferenceSteps: number; guidanceScale: number }
   /** base64 of a PNG with edges; the daemon brings it to the size. */
   readonly controlImage: string
   readonly addons: AddonSources
@@ -17,8 +17,8 @@ export interface ServingModel {
 
 export interface ServingModelOptions {
   readonly cacheDirectory: string
-  /** The demo model in the place of one of SD1.5's size. */
-  readonly quick: boolean
+  /** A model of SD1.5's size in the place of the demo model. */
+  readonly sd15: boolean
   /** Pixels. */
   readonly size: number
   readonly steps: number
@@ -31,7 +31,7 @@ const LORAS = 2
 /** Makes or finds the files: nothing for the demo model, 6 GB once for random weights of SD1.5's size. */
 export async function prepareServingModel(options: ServingModelOptions): Promise<ServingModel> {
   const { size, steps } = options
-  const { model, addons } = options.quick ? await demoFiles(options) : await randomFiles(options)
+  const { model, addons } = options.sd15 ? await randomFiles(options) : await demoFiles(options)
   const { prompt, seed, guidanceScale } = DEMO
   return {
     request: { prompt, seed, guidanceScale, model, width: size, height: size, numInferenceSteps: steps },

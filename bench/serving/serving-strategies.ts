@@ -7,6 +7,15 @@ export const DEVICES = ['cpu:0', 'cpu:1'] as const
 /** The daemon's default: a fifth of the steps may run without the LoRAs. */
 export const LORA_BOUND = 0.2
 
+/** What caches keep in a replayed trace; one slot more of a set of LoRAs is one more overlay. */
+export interface CacheSlots {
+  readonly controlNets: number
+  readonly loraSets: number
+}
+
+/** How many devices a strategy may use: the first one alone has every role. */
+export type DeviceCount = 1 | 2
+
 /** How a strategy is asked for: by the daemon's environment, and by each request's fields. */
 export interface ServingStrategy {
   readonly environment: Readonly<Record<string, string>>
@@ -63,8 +72,17 @@ const STRATEGIES: Readonly<Record<StrategyName, ServingStrategy>> = {
   },
 }
 
-export function servingStrategy(name: StrategyName): ServingStrategy {
+export function servingStrategy(name: StrategyName, count: DeviceCount = 2): ServingStrategy {
   const { environment, ...rest } = STRATEGIES[name]
   const devices = DEVICES.map((device) => `${device}=1`).join(',')
-  return { ...rest, environment: { SWIFTD_DEVICES: devices, ...environment } }
+  const served = count === 1 ? onOneDevice(rest) : rest
+  return { ...served, environment: { SWIFTD_DEVICES: devices, ...environment } }
+}
+
+/** What is left of a strategy are its caches and its bound. */
+function onOneDevice({ fields }: Pick<ServingStrategy, 'fields'>): Omit<ServingStrategy, 'environment'> {
+  return {
+    bases: [FIRST],
+    fields: (base, controlNets) => ({ ...fields(base, controlNets), ...alone(FIRST) }),
+  }
 }

@@ -16,8 +16,13 @@ export interface Cache {
   release(key: string): void
 }
 
+/** How many items nobody need use for them to stay. */
+export function slotsOf(limit: CacheLimit): number {
+  return 'slots' in limit ? limit.slots : Math.floor(limit.bytes / limit.itemBytes)
+}
+
 export function createCache(limit: CacheLimit): Cache {
-  const slots = 'slots' in limit ? limit.slots : Math.floor(limit.bytes / limit.itemBytes)
+  const slots = slotsOf(limit)
   // A Map keeps its keys in the order of insertion: the oldest use comes first. Values are the uses of now.
   const uses = new Map<string, number>()
   let hits = 0

@@ -1,4 +1,4 @@
-import { createCache, type Cache, type CacheLimit } from './cache.js'
+import { createCache, slotsOf, type Cache, type CacheLimit } from './cache.js'
 import type { Device } from './device.js'
 import type { StageTimes } from './model.js'
 import type { Signal } from './process.js'
@@ -8,6 +8,8 @@ export interface ControlDevice {
   readonly device: Device
   readonly times: StageTimes
   readonly cache: Cache
+  /** It keeps only what is in use. */
+  readonly keepsNothing: boolean
   /** When each ControlNet that it has, or is about to have, was loaded last. */
   readonly loads: Map<string, Signal>
 }
@@ -20,7 +22,7 @@ export interface PlacedControl {
 }
 
 export function createControlDevice(device: Device, times: StageTimes, limit: CacheLimit): ControlDevice {
-  return { device, times, cache: createCache(limit), loads: new Map() }
+  return { device, times, cache: createCache(limit), keepsNothing: slotsOf(limit) === 0, loads: new Map() }
 }
 
 /** Makes a ControlNet resident; the device's runs of it, asked for later, wait in line behind the loading. */

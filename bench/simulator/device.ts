@@ -7,12 +7,15 @@ export interface Device {
   readonly busyMs: number
   /** How long it could not compute because something was loaded onto it. */
   readonly loadingMs: number
+  /** It works on something at the moment. */
+  readonly isBusy: boolean
   /** Fires when the device has worked on it for this long. */
   compute(ms: number): Signal
   load(ms: number): Signal
 }
 
-export function createDevice(name: string, clock: Clock): Device {
+/** @param slowdown how much longer than alone something takes that begins now */
+export function createDevice(name: string, clock: Clock, slowdown: () => number = () => 1): Device {
   let freeAt = 0
   let busyMs = 0
   let loadingMs = 0
@@ -28,13 +31,18 @@ export function createDevice(name: string, clock: Clock): Device {
     get loadingMs() {
       return loadingMs
     },
+    get isBusy() {
+      return clock.now < freeAt
+    },
     compute(ms) {
-      busyMs += ms
-      return occupy(ms)
+      const takenMs = ms * slowdown()
+      busyMs += takenMs
+      return occupy(takenMs)
     },
     load(ms) {
-      loadingMs += ms
-      return occupy(ms)
+      const takenMs = ms * slowdown()
+      loadingMs += takenMs
+      return occupy(takenMs)
     },
   }
 }

@@ -19,8 +19,8 @@ export interface Prediction {
 const CONTROL_SHARES = [1 / 8, 1 / 4, 1 / 3, 1 / 2, 2 / 3, 3 / 4]
 
 /**
- * The ways to divide a number of devices that are worth trying: those that serve the most of the strategy's ideas. With two
- * devices either ControlNets have one of their own or the halves of the guidance do; one device has all roles.
+ * The ways to divide a number of devices that are worth trying: those that serve one of the strategy's ideas at least. With
+ * two devices either ControlNets have one of their own or the halves of the guidance do; one device has all roles.
  */
 export function candidateLayouts(strategy: Strategy, devices: number): Layout[] {
   const controlCounts =
@@ -35,8 +35,8 @@ export function candidateLayouts(strategy: Strategy, devices: number): Layout[] 
   })
   const possible = layouts.filter(({ bases }) => bases > 0)
   const served = ({ seconds, controlNets }: Layout): number => Number(seconds > 0) + Number(controlNets > 0)
-  const most = Math.max(...possible.map(served))
-  return possible.filter((layout) => served(layout) === most)
+  const least = Math.min(1, Math.max(...possible.map(served)))
+  return possible.filter((layout) => served(layout) >= least)
 }
 
 /** Devices of one kind in the roles of a layout. */
@@ -52,13 +52,14 @@ export function simulateLayout(
   layout: Layout,
   times: StageTimes,
   jobs: readonly SimulatedJob[],
+  contention = 1,
 ): SimulationResult {
   const possible: Strategy = {
     ...strategy,
     controlNets: layout.controlNets > 0 ? strategy.controlNets : 'co-located',
     latentParallel: layout.seconds > 0,
   }
-  return simulate({ devices: devicesOf(layout, times), strategy: possible, jobs })
+  return simulate({ devices: devicesOf(layout, times), strategy: possible, jobs, contention })
 }
 
 /** Simulates all candidate layouts; the one with the least mean latency. */

@@ -13,6 +13,8 @@ export interface LoraStore {
 
 /** The LoRAs of one job on their way. */
 export interface JobLoras {
+  /** To be run before prompts are encoded: waits for what must be read first. */
+  beforePrompts(): Process
   /** To be run before each step: patches if it is time to. */
   beforeStep(step: number): Process
   readonly loadingMs: number
@@ -39,9 +41,10 @@ export function loadLoras({ clock, store, loras, loading, times, devices, steps 
   const overlay = names.toSorted().join(' ')
   const isCached = loras.length > 0 && store.overlays.acquire(overlay)
   const missing = loras.length > 0 && !isCached ? names.filter((name) => !store.files.acquire(name)) : []
-  const patchMs = isCached ? 0 : loras.length * times.loraPatchMs
+  const patchMs = sum(isCached ? 0 : loras.length, () => times.loraPatchMs)
   const beside = loading.mode === 'asynchronous' && loading.patching === 'beside-steps'
-  const ready = store.loader.load(missing.length * times.loraLoadMs + (beside ? patchMs : 0))
+  const read = store.loader.load(sum(missing.length, () => times.loraLoadMs))
+  const ready = beside ? store.loader.load(patchMs) : read
   // A bound behind the last step would leave the LoRAs out of the image.
   const bound = loading.mode === 'serial' || isCached ? 0 : Math.min(loading.bound, steps - 1)
   let loadingMs = 0
@@ -55,6 +58,9 @@ export function loadLoras({ clock, store, loras, loading, times, devices, steps 
   }
 
   return {
+    *beforePrompts() {
+      if (loading.mode === 'asynchronous' && loading.readFirst) yield* timed(read, (ms) => (loadingMs += ms))
+    },
     *beforeStep(step) {
       if (loras.length === 0 || inEffectFrom !== undefined || (step < bound && !ready.hasFired)) return
       yield* timed(ready, (ms) => (loadingMs += ms))
@@ -78,4 +84,9 @@ export function loadLoras({ clock, store, loras, loading, times, devices, steps 
       if (!isCached) for (const name of names) store.files.release(name)
     },
   }
+}
+
+/** Of `count` times that are read one by one. */
+function sum(count: number, time: () => number): number {
+  return Array.from({ length: count }, time).reduce((total, ms) => total + ms, 0)
 }

@@ -1,6 +1,9 @@
 import type { CacheCounts, CacheLimit } from './cache.js'
 
-/** What each stage of a job takes on one device, in milliseconds; to be measured. */
+/**
+ * What each stage of a job takes on one device, in milliseconds; to be measured. The simulator reads a time whenever
+ * something begins that takes it, so that times may be drawn anew each time.
+ */
 export interface StageTimes {
   /** Encoding the prompts of a job. */
   readonly promptMs: number
@@ -12,14 +15,16 @@ export interface StageTimes {
   readonly controlNetMs: number
   /** What one half takes of the time of both. */
   readonly halfShare: number
+  /** Between the parts of a step and until the next one, beside computing. */
+  readonly betweenStepsMs: number
   /** From the end of a ControlNet's run on a device of its own until the base device can add its residuals. */
   readonly transferMs: number
   /** Bringing the two halves together when they are on two devices, once per step. */
   readonly exchangeMs: number
   readonly vaeMs: number
-  /** Reading one LoRA. */
+  /** Reading one LoRA, matching it with the model, and its part of the text encoders. */
   readonly loraLoadMs: number
-  /** Computing the overlay of one LoRA. */
+  /** Computing one LoRA's part of the UNet's overlay. */
   readonly loraPatchMs: number
   /** Having one ControlNet ready that was not resident. */
   readonly controlNetLoadMs: number
@@ -41,10 +46,15 @@ export type LoraLoading =
   /** Read and patched before anything else of the job. */
   | { readonly mode: 'serial' }
   /**
-   * Read beside the prompt and the first steps. At step `bound`, from 0, the job waits for what is missing. Patching takes
-   * the base device's time between two steps, or happens beside the steps where a device has something to spare.
+   * Read beside the prompt and the first steps, or, with `readFirst`, before the prompt. At step `bound`, from 0, the job
+   * waits for what is missing. Patching takes the base device's time between two steps, or happens beside the steps.
    */
-  | { readonly mode: 'asynchronous'; readonly bound: number; readonly patching: 'between-steps' | 'beside-steps' }
+  | {
+      readonly mode: 'asynchronous'
+      readonly bound: number
+      readonly patching: 'between-steps' | 'beside-steps'
+      readonly readFirst?: boolean
+    }
 
 /** How jobs are served. */
 export interface Strategy {

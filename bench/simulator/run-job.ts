@@ -33,7 +33,10 @@ export interface RunJobOptions {
 /** The ControlNets of a job, for each half. */
 interface JobControls {
   readonly byHalf: readonly (readonly PlacedControl[])[]
+  /** Those that are made ready before the prompt is encoded. */
   readonly loaded: Signal
+  /** Loads what is missing when denoising begins. */
+  open(): Signal
   release(): void
 }
 
@@ -46,6 +49,7 @@ export function* runJob({ clock, strategy, job, unit, service, done }: RunJobOpt
   const options = { clock, store: unit.loras, loras: job.loras, loading: strategy.loras, times: first.times, devices }
   const loras = loadLoras({ ...options, steps: job.steps })
   if (strategy.loras.mode === 'serial') yield* loras.beforeStep(0)
+  yield* loras.beforePrompts()
   const controls = placeControls(job, halves, service)
   const waits = { loadingMs: 0, residualMs: 0 }
   if (!service) {
@@ -54,6 +58,9 @@ export function* runJob({ clock, strategy, job, unit, service, done }: RunJobOpt
     waits.loadingMs += clock.now - since
   }
   yield first.device.compute(first.times.promptMs)
+  const openedAt = clock.now
+  yield controls.open()
+  waits.loadingMs += clock.now - openedAt
   for (let step = 0; step < job.steps; step++) {
     yield* loras.beforeStep(step)
     yield* runStep(clock, halves, controls, service !== undefined, waits)
@@ -77,12 +84,19 @@ function placeControls(
   halves: readonly BaseHalf[],
   service: ControlService | undefined,
 ): JobControls {
-  const byHalf = halves.map(({ controls }) =>
-    controlNets.map((each) => (service ? service.place(each) : loadControl(controls, each))),
-  )
+  const place = ({ controls }: BaseHalf): PlacedControl[] =>
+    controlNets.map((each) => (service ? service.place(each) : loadControl(controls, each)))
+  const byHalf = service ? halves.map(place) : [place(halves[0])]
   return {
     byHalf,
-    loaded: allOf(byHalf.flat().map(({ loaded }) => loaded)),
+    loaded: loadedOf(byHalf.flat()),
+    open() {
+      if (service) return loadedOf([])
+      // As the daemon does: nobody asks the second half's device for its own ControlNets before the first step.
+      const others = halves.slice(1).map(place)
+      byHalf.push(...others)
+      return allOf([reload(halves[0].controls, controlNets.length), loadedOf(others.flat())])
+    },
     release() {
       for (const placed of byHalf) {
         placed.forEach((control, index) => {
@@ -92,6 +106,19 @@ function placeControls(
       }
     },
   }
+}
+
+function loadedOf(placed: readonly PlacedControl[]): Signal {
+  return allOf(placed.map(({ loaded }) => loaded))
+}
+
+/**
+ * A daemon that keeps nothing lets all but one of a job's ControlNets go between making them ready and using them, as
+ * nobody uses them in between, and loads them again.
+ */
+function reload({ device, times, keepsNothing }: ControlDevice, controlNets: number): Signal {
+  const again = keepsNothing ? Math.max(0, controlNets - 1) : 0
+  return allOf(Array.from({ length: again }, () => device.load(times.controlNetLoadMs)))
 }
 
 /** Encoder and ControlNets at once, the decoder when both are there; both halves at once. */
@@ -111,11 +138,14 @@ function* runStep(
     return clock.start(servedHalf(clock, half, { loaded, residuals }, index === 0 ? waits : undefined))
   })
   yield allOf(started)
-  if (halves.length > 1) yield clock.sleep(halves[0].times.exchangeMs)
+  const [{ device, times }] = halves
+  if (halves.length > 1) yield clock.sleep(times.exchangeMs)
+  yield device.compute(times.betweenStepsMs)
 }
 
 function* coLocatedHalf({ device, times, share }: BaseHalf, controlNets: number): Process {
-  yield device.compute(share * (controlNets * times.controlNetMs + times.encoderMs + times.decoderMs))
+  for (let index = 0; index < controlNets; index++) yield device.compute(share * times.controlNetMs)
+  yield device.compute(share * (times.encoderMs + times.decoderMs))
 }
 
 function* residualOf(clock: Clock, { device, times }: ControlDevice, share: number): Process {

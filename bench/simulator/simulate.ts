@@ -11,6 +11,11 @@ export interface Simulation {
   readonly strategy: Strategy
   /** In the order in which they arrive. */
   readonly jobs: readonly SimulatedJob[]
+  /**
+   * How much longer a device takes for something while one other works, as those do that share cores or memory bandwidth;
+   * as much is added for each further one. @default 1
+   */
+  readonly contention?: number
 }
 
 interface SimulatedDevice {
@@ -23,11 +28,12 @@ interface SimulatedDevice {
  * which works on one at a time.
  * @throws Error if the strategy needs a role that no device has
  */
-export function simulate({ devices: specs, strategy, jobs }: Simulation): SimulationResult {
+export function simulate({ devices: specs, strategy, jobs, contention = 1 }: Simulation): SimulationResult {
   checkRoles(specs, strategy)
   const clock = createClock()
-  const devices = specs.map((spec) => ({ spec, device: createDevice(spec.name, clock) }))
-  const units = createUnits(devices, strategy, clock)
+  const create = createSharingDevices(clock, contention)
+  const devices = specs.map((spec) => ({ spec, device: create(spec.name) }))
+  const units = createUnits(devices, strategy, create)
   const hosts = devices
     .filter(({ spec }) => spec.role === 'controlNet')
     .map(({ spec, device }) => createControlDevice(device, spec.times, strategy.controlNetCache))
@@ -81,7 +87,22 @@ function serveAll(
   return results
 }
 
-function createUnits(devices: readonly SimulatedDevice[], strategy: Strategy, clock: Clock): BaseUnit[] {
+/** Makes devices that slow each other down. */
+function createSharingDevices(clock: Clock, contention: number): (name: string) => Device {
+  const all: Device[] = []
+  return (name) => {
+    const others = (): number => all.filter((each) => each !== device && each.isBusy).length
+    const device = createDevice(name, clock, contention === 1 ? undefined : () => 1 + (contention - 1) * others())
+    all.push(device)
+    return device
+  }
+}
+
+function createUnits(
+  devices: readonly SimulatedDevice[],
+  strategy: Strategy,
+  create: (name: string) => Device,
+): BaseUnit[] {
   const withRole = (role: string): SimulatedDevice[] => devices.filter(({ spec }) => spec.role === role)
   const half = ({ spec: { times }, device }: SimulatedDevice): BaseHalf => ({
     ...{ device, times, share: strategy.latentParallel ? times.halfShare : 1 },
@@ -91,7 +112,7 @@ function createUnits(devices: readonly SimulatedDevice[], strategy: Strategy, cl
   return withRole('base').map((base, index) => ({
     halves: strategy.latentParallel ? [half(base), half(seconds[index])] : [half(base)],
     loras: {
-      loader: createDevice(`${base.spec.name} loader`, clock),
+      loader: create(`${base.spec.name} loader`),
       files: createCache(strategy.loraCache),
       overlays: createCache(strategy.overlayCache),
     },

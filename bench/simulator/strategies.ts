@@ -19,22 +19,28 @@ export interface StrategyOptions {
   readonly loraBound: number
   /** Where the strategy caches. */
   readonly controlNetCache: CacheLimit
-  readonly loraCache: CacheLimit
   readonly overlayCache: CacheLimit
 }
 
 const NO_CACHE: CacheLimit = { slots: 0 }
 
-/** How the simulator serves by each strategy; a cache belongs to the idea that brings it. */
+/**
+ * How the simulator serves by each strategy; a cache belongs to the idea that brings it. LoRAs are read before the prompt,
+ * as the text encoders need them, and patched beside what follows; it is the steps without them that are an idea. Files
+ * are not kept, overlays are.
+ */
 export function strategyOf(name: StrategyName, options: StrategyOptions): Strategy {
   const control = name === 'control' || name === 'all'
   const lora = name === 'lora' || name === 'all'
   return {
     controlNets: control ? 'service' : 'co-located',
-    loras: lora ? { mode: 'asynchronous', bound: options.loraBound, patching: 'between-steps' } : { mode: 'serial' },
+    loras: {
+      ...{ mode: 'asynchronous', patching: 'beside-steps', readFirst: true },
+      bound: lora ? options.loraBound : 0,
+    },
     latentParallel: name === 'halves' || name === 'all',
     controlNetCache: control ? options.controlNetCache : NO_CACHE,
-    loraCache: lora ? options.loraCache : NO_CACHE,
+    loraCache: NO_CACHE,
     overlayCache: lora ? options.overlayCache : NO_CACHE,
   }
 }

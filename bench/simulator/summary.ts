@@ -12,7 +12,7 @@ export interface ServedJob {
 export interface Percentiles {
   readonly mean: number
   readonly p50: number
-  readonly p90: number
+  readonly p95: number
   readonly p99: number
 }
 
@@ -50,7 +50,7 @@ export function percentiles(values: readonly number[]): Percentiles {
   const sorted = values.toSorted((a, b) => a - b)
   const at = (share: number): number => sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)]
   const mean = values.reduce((sum, value) => sum + value, 0) / values.length
-  return { mean, p50: at(0.5), p90: at(0.9), p99: at(0.99) }
+  return { mean, p50: at(0.5), p95: at(0.95), p99: at(0.99) }
 }
 
 /** The share of the time until the last job's end in which each device computed. */
