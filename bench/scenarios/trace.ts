@@ -1,19 +1,25 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import type { Prepared } from '../../src/daemon/workers/remote-stages.js'
 import { figure, type Figure, type Scenario } from '../harness.js'
 import { plotSvg } from '../plot.js'
 import { aroundSteps, calibrate, lostMs, type Calibration, type CalibrationJobs } from '../serving/calibrate.js'
 import { createCalibrator, mergeRounds, type Calibrator } from '../serving/calibration-jobs.js'
-import { createServingDaemons, type ServingDaemons } from '../serving/daemons.js'
-import { calibrationFigures, devicesPlot, servingFigures } from '../serving/figures.js'
+import { createServingDaemons } from '../serving/daemons.js'
+import { calibrationFigures, devicesPlot, servingFigures, type ServingReport } from '../serving/figures.js'
 import { countHits } from '../serving/prepared.js'
-import { replay } from '../serving/replay.js'
-import { servingRequest } from '../serving/serving-job.js'
-import { prepareServingModel, type ServingModel } from '../serving/serving-model.js'
-import { servingStrategy, type CacheSlots, type DeviceCount } from '../serving/serving-strategies.js'
+import {
+  cutIntoSegments,
+  replaySegments,
+  simulatedSegments,
+  type ReplaySegmentsOptions,
+} from '../serving/replay-segments.js'
+import type { ReplayedJob } from '../serving/replay.js'
+import { prepareServingModel } from '../serving/serving-model.js'
+import type { CacheSlots, DeviceCount } from '../serving/serving-strategies.js'
 import { meanTimes } from '../serving/stage-samples.js'
 import { predictScaling, predictServed, rateForLoad, simulatedJobs } from '../serving/trace-prediction.js'
-import { STRATEGY_NAMES, STRATEGY_TITLES, type StrategyName } from '../simulator/strategies.js'
+import { STRATEGY_NAMES } from '../simulator/strategies.js'
 import { summarizeJobs } from '../simulator/summary.js'
 import { generateTrace, type TraceRequest } from '../trace/generate-trace.js'
 import { services } from '../trace/services.js'
@@ -27,13 +33,19 @@ const DEFAULTS = {
   demo: { steps: 10, size: 128, rounds: 4, requests: 200 },
   sd15: { steps: 10, size: 128, rounds: 1, requests: 20 },
 }
-/** One device serves this share of the requests: they come half as often. */
-const ONE_DEVICE_SHARE = 0.5
 /** How busy the strategy with the least room keeps its base devices where no rate is given. */
 const LOAD = 0.6
 /** LoRAs of the calibration have other numbers than those of the trace. */
 const CALIBRATION_LORAS = 1_000_000
+const ONE_DEVICE_ADDONS = 100_000
 const SCALING = [1, 2, 4, 8, 16, 32, 64]
+
+/** Requests that are replayed by each strategy in turn. */
+const SEGMENT = 25
+/** Halves need two devices. */
+const STRATEGIES = { 1: STRATEGY_NAMES.filter((name) => name !== 'halves'), 2: STRATEGY_NAMES } as const
+/** One device serves this share of the requests: they come about half as often. */
+const SHARES = { 1: 0.5, 2: 1 } as const
 
 /** A workload like production's, served by each strategy on one and two devices and predicted for up to 64. */
 export const trace: Scenario = {
@@ -43,77 +55,90 @@ export const trace: Scenario = {
     const model = await prepareServingModel({ cacheDirectory, sd15: options.sd15, size, steps })
     const daemons = createServingDaemons({ model, bases: 'all', slots: SLOTS })
     try {
-      say(`${rounds} times the jobs that the simulator's times are taken from, ${size}x${size}, ${steps} steps`)
+      say(`${rounds} times the jobs that the first stage times are taken from, ${size}x${size}, ${steps} steps`)
       for (const name of STRATEGY_NAMES) await daemons.driver(name)
       const calibrator = createCalibrator(daemons, model, CALIBRATION_LORAS)
-      // The first time of each kind of job is none like the others.
-      await calibrator.round()
-      const first: CalibrationJobs[] = []
-      for (let round = 0; round < rounds; round++) first.push(await calibrator.round())
-      const measured: Measured = { daemons, model, calibrator, rounds: first }
+      const first = await calibrateFirst(calibrator, rounds)
+      const rate = rest.rate ?? rateOf(first, 2, requests, steps)
+      const rates = { 1: rest.rate === undefined ? rateOf(first, 1, requests, steps) : rate / 2, 2: rate }
       const figures: Record<string, Figure> = {}
-      const rates = { 1: 0, 2: rest.rate ?? ratesOf(calibrate(mergeRounds(first)), 2, requests, steps) }
-      rates[1] = rest.rate === undefined ? ratesOf(calibrate(mergeRounds(first)), 1, requests, steps) : rest.rate / 2
+      const calibration: CalibrationJobs[] = []
       for (const devices of [2, 1] as const) {
-        const count = Math.ceil(devices === 2 ? requests : ONE_DEVICE_SHARE * requests)
-        const draft = { service: SERVICE, seed: SEED, requests: count, requestsPerMinute: rates[devices] }
+        const draft = { service: SERVICE, seed: SEED, requests: Math.ceil(SHARES[devices] * requests) }
+        const workload = generateTrace({ ...draft, requestsPerMinute: rates[devices] })
+        const measured = await measureTrace(workload, { daemons, model, calibrator, devices }, say)
+        calibration.push(...measured.calibration)
         figures[`requests per minute, devices: ${devices}`] = figure([rates[devices]], '')
-        for (const name of devices === 2 ? STRATEGY_NAMES : ON_ONE_DEVICE) {
-          say(`${count} requests, ${rates[devices].toPrecision(3)} per minute, devices: ${devices}, ${STRATEGY_TITLES[name]}`)
-          Object.assign(figures, await measureStrategy(name, devices, generateTrace(draft), measured))
-        }
+        Object.assign(figures, measured.figures)
       }
-      const calibration = calibrate(mergeRounds(measured.rounds))
-      const scaling = drawScaling(options.out ?? cacheDirectory, { calibration, steps, rate: rates[2] / 2 }, say)
-      return { ...figures, ...calibrationFigures(calibration), ...scaling }
+      const all = calibrate(mergeRounds(calibration))
+      const scaling = drawScaling(options.out ?? cacheDirectory, { calibration: all, steps, rate: rate / 2 }, say)
+      return { ...figures, ...calibrationFigures(all), ...scaling }
     } finally {
       await daemons.dispose()
     }
   },
 }
 
-/** Halves need two devices. */
-const ON_ONE_DEVICE = STRATEGY_NAMES.filter((name) => name !== 'halves')
-
-interface Measured {
-  readonly daemons: ServingDaemons
-  readonly model: ServingModel
-  readonly calibrator: Calibrator
-  /** One more after each strategy: the machine's speed may drift. */
-  readonly rounds: CalibrationJobs[]
+/** The first time of each kind of job is none like the others. */
+async function calibrateFirst(calibrator: Calibrator, rounds: number): Promise<Calibration> {
+  await calibrator.round()
+  const measured: CalibrationJobs[] = []
+  for (let round = 0; round < rounds; round++) measured.push(await calibrator.round())
+  return calibrate(mergeRounds(measured))
 }
 
-function ratesOf(calibration: Calibration, devices: DeviceCount, requests: number, steps: number): number {
+function rateOf(calibration: Calibration, devices: DeviceCount, requests: number, steps: number): number {
   const draft = { service: SERVICE, seed: SEED, requests, requestsPerMinute: 1 }
   return rateForLoad(LOAD, { devices, calibration, slots: SLOTS }, simulatedJobs(generateTrace(draft), steps))
 }
 
-/** Calibration rounds before and after a strategy's requests that tell of the machine's speed meanwhile. */
-const ROUNDS_AROUND = 3
+type Measured = Pick<ReplaySegmentsOptions, 'daemons' | 'model' | 'calibrator' | 'devices'>
 
-async function measureStrategy(
-  name: StrategyName,
-  devices: DeviceCount,
+async function measureTrace(
   workload: readonly TraceRequest[],
-  { daemons, model, calibrator, rounds }: Measured,
-): Promise<Record<string, Figure>> {
-  const strategy = servingStrategy(name, devices)
-  const driver = await daemons.driver(name)
-  const results = await replay(workload, strategy.bases, (request, base) =>
-    driver.run(servingRequest(model, daemons.files, strategy, request, base)),
+  options: Measured,
+  say: (sentence: string) => void,
+): Promise<{ figures: Record<string, Figure>; calibration: readonly CalibrationJobs[] }> {
+  const { devices, model } = options
+  const segments = cutIntoSegments(workload, SEGMENT)
+  const onSegment = (index: number): void =>
+    say(`segment ${index + 1} of ${segments.length} with ${SEGMENT} requests by each strategy, devices: ${devices}`)
+  const replayed = await replaySegments(
+    segments.map((segment) => segment.map((each) => renamed(each, devices))),
+    {
+      ...{ ...options, strategies: STRATEGIES[devices], onSegment },
+    },
   )
-  rounds.push(await calibrator.round(), await calibrator.round())
-  const calibration = calibrate(mergeRounds(rounds.slice(-2 - ROUNDS_AROUND)))
-  const around = aroundSteps(meanTimes(calibration.samples))
-  const served = results.map(({ job, ...each }) => ({ ...each, loadingMs: lostMs(job, around) }))
+  const calibration = calibrate(mergeRounds(replayed.calibration))
+  const simulated = simulatedSegments(segments, model.request.numInferenceSteps)
+  const figures: Record<string, Figure> = {}
+  for (const [name, results] of replayed.jobs) {
+    const predicted = predictServed(name, { devices, calibration, slots: SLOTS }, simulated)
+    const report = reportOf(results, replayed.prepared.get(name) ?? new Map(), calibration)
+    Object.assign(figures, servingFigures(`${name}, devices: ${devices}`, { ...report, predicted }))
+  }
+  return { figures, calibration: replayed.calibration }
+}
+
+/** One device's add-ons have other names than those of two, whose daemons' caches it finds. */
+function renamed(request: TraceRequest, devices: DeviceCount): TraceRequest {
+  const rename = (number: number): number => number + (devices === 1 ? ONE_DEVICE_ADDONS : 0)
+  return { ...request, controlNets: request.controlNets.map(rename), loras: request.loras.map(rename) }
+}
+
+function reportOf(
+  results: readonly ReplayedJob[],
+  prepared: ReadonlyMap<string, readonly Prepared[]>,
+  { samples }: Calibration,
+): Omit<ServingReport, 'predicted'> {
+  const around = aroundSteps(meanTimes(samples))
   const jobs = results.map(({ job }) => job)
-  const simulated = simulatedJobs(workload, model.request.numInferenceSteps)
-  return servingFigures(`${name}, devices: ${devices}`, {
-    measured: summarizeJobs(served),
-    hits: countHits(jobs, driver.prepared()),
+  return {
+    measured: summarizeJobs(results.map(({ job, ...each }) => ({ ...each, loadingMs: lostMs(job, around) }))),
+    hits: countHits(jobs, prepared),
     loraSteps: jobs.flatMap(({ loraStep }) => loraStep ?? []),
-    predicted: predictServed(name, { devices, calibration, slots: SLOTS }, simulated),
-  })
+  }
 }
 
 function drawScaling(

@@ -73,7 +73,6 @@ export function servingFigures(name: string, report: ServingReport): Record<stri
     [`${name}: - 95th percentile`]: figure([latencyMs.p95], 'ms'),
     [`${name}: - 99th percentile`]: figure([latencyMs.p99], 'ms'),
     [`${name}: mean time of service`]: figure([serviceMs.mean], 'ms'),
-    [`${name}: jobs per minute`]: figure([measured.jobsPerMinute], ''),
     [`${name}: ControlNets found`]: figure([hitShare(hits.controlnet)], 'share'),
     [`${name}: ControlNets found, predicted`]: figure([hitShare(predicted.controlNets)], 'share'),
     [`${name}: sets of LoRAs found`]: figure([hitShare(hits.lora)], 'share'),

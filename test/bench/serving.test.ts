@@ -3,34 +3,26 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { readOptions } from '../../bench/options.js'
-import { summarizeCells } from '../../bench/scenarios/addons.js'
 import { createAddonFiles } from '../../bench/serving/addon-files.js'
-import { calibrate } from '../../bench/serving/calibrate.js'
+import { lostMs } from '../../bench/serving/calibrate.js'
+import { checkPlacement } from '../../bench/serving/check-placement.js'
 import type { MeasuredJob } from '../../bench/serving/driver.js'
-import { devicesPlot, latencyBars, lostMs } from '../../bench/serving/figures.js'
+import { devicesPlot, latencyBars } from '../../bench/serving/figures.js'
 import { measureInTurn } from '../../bench/serving/in-turn.js'
 import { readMeasuredJob } from '../../bench/serving/measured-job.js'
-import { predictLatency } from '../../bench/serving/predict-job.js'
+import { countHits, readPrepared } from '../../bench/serving/prepared.js'
 import { replay } from '../../bench/serving/replay.js'
 import { createShapeDraw, servingRequest, SHAPES } from '../../bench/serving/serving-job.js'
 import { prepareServingModel } from '../../bench/serving/serving-model.js'
 import { servingStrategy } from '../../bench/serving/serving-strategies.js'
-import { predictScaling, predictServed, rateForLoad, simulatedJobs } from '../../bench/serving/trace-prediction.js'
-import type { StageTimes } from '../../bench/simulator/model.js'
-import { STRATEGY_NAMES } from '../../bench/simulator/strategies.js'
-import { generateTrace } from '../../bench/trace/generate-trace.js'
-import { services } from '../../bench/trace/services.js'
-import type { JobEvent } from '../../src/daemon/protocol/event.js'
+import type { DeviceStep, JobEvent } from '../../src/daemon/protocol/event.js'
 
-/** As `calibrate` sees a machine: encoder and ControlNet are alike, nothing is transferred. */
-const times: StageTimes = {
-  ...{ promptMs: 60, encoderMs: 200, decoderMs: 300, controlNetMs: 200, halfShare: 0.6, transferMs: 0, exchangeMs: 0 },
-  ...{ vaeMs: 0, loraLoadMs: 0, loraPatchMs: 70, controlNetLoadMs: 600 },
-}
-const STEPS = 10
+const STEPS = 4
 
-function measured(latencyMs: number, stepMs: number, steps = STEPS): MeasuredJob {
-  return { submittedMs: 1000, startedMs: 1000, finishedMs: 1000 + latencyMs, stepMs: Array<number>(steps).fill(stepMs) }
+/** A job of a few steps. */
+function measured(id = 'a'): MeasuredJob {
+  const steps = Array.from({ length: STEPS }, () => ({ elapsedMs: 1, devices: [] }))
+  return { id, submittedMs: 1000, decodingMs: 1005, finishedMs: 1010, steps }
 }
 
 describe('the strategies in requests', () => {
@@ -50,6 +42,15 @@ describe('the strategies in requests', () => {
     expect(servingStrategy('halves').fields('cpu:0', 1).placement).toMatchObject({ secondDevice: 'cpu:1' })
   })
 
+  it('have every role on one device, with the same daemon, where only one is to be used', () => {
+    expect(servingStrategy('all', 1).fields('cpu:0', 0)).toEqual({
+      placement: { baseDevice: 'cpu:0', controlNetDevices: ['cpu:0'] },
+      ...{ latentParallel: false, loraBound: 0.2 },
+    })
+    expect(servingStrategy('serial', 1).bases).toEqual(['cpu:0'])
+    expect(servingStrategy('lora', 1).environment).toEqual(servingStrategy('lora').environment)
+  })
+
   it('give the second device to ControlNets where all are together and there are some, else to the halves', () => {
     const { fields } = servingStrategy('all')
     expect(fields('cpu:0', 1)).toMatchObject({ latentParallel: false, placement: { controlNetDevices: ['cpu:1'] } })
@@ -59,7 +60,7 @@ describe('the strategies in requests', () => {
   it('are written into requests of the demo model, each with LoRAs that no job had before', async () => {
     const cacheDirectory = mkdtempSync(join(tmpdir(), 'swiftd-serving-'))
     try {
-      const model = await prepareServingModel({ cacheDirectory, quick: true, size: 128, steps: 4 })
+      const model = await prepareServingModel({ cacheDirectory, sd15: false, size: 128, steps: 4 })
       const files = createAddonFiles(model.addons)
       const draw = createShapeDraw()
       const [first, second] = SHAPES.slice(3).map((shape) =>
@@ -101,66 +102,90 @@ describe('a measured job', () => {
     (async function* () {
       for (const event of list) yield await Promise.resolve(event)
     })()
-  const step: JobEvent = { type: 'step', time: 30, step: 1, total: 1, timestep: 999, elapsedMs: 12, runtimeMs: 11 }
+  const devices: DeviceStep[] = [{ device: 'cpu:0', role: 'base', encoderMs: 4, decoderMs: 7 }]
+  const step: JobEvent = {
+    type: 'step',
+    time: 30,
+    step: 1,
+    total: 1,
+    timestep: 9,
+    elapsedMs: 12,
+    runtimeMs: 11,
+    devices,
+  }
 
   it('is read from its events', async () => {
     const timings = { queuedMs: 0, loadMs: 0, generateMs: 0, runtimeMs: 0 }
+    const applied: JobEvent = { type: 'adapters-applied', time: 30, step: 1, loras: ['x'] }
+    const decoding: JobEvent = { type: 'phase', time: 40, phase: 'decoding' }
     const completed: JobEvent = { type: 'completed', time: 50, images: [], timings }
-    const list = events({ type: 'started', time: 20, device: 'cpu:0' }, step, step, completed)
-    expect(await readMeasuredJob(10, list)).toEqual({
-      submittedMs: 10,
-      startedMs: 20,
-      finishedMs: 50,
-      stepMs: [12, 12],
+    const times = { id: 'a', submittedMs: 10 }
+    expect(await readMeasuredJob(times, events(step, applied, step, decoding, completed))).toEqual({
+      ...{ ...times, decodingMs: 40, finishedMs: 50, loraStep: 1 },
+      steps: [
+        { elapsedMs: 12, devices },
+        { elapsedMs: 12, devices },
+      ],
     })
   })
 
   it('does not count if it failed, lost its worker or ended early', async () => {
     const failed: JobEvent = { type: 'failed', time: 1, error: { code: 'OUT_OF_MEMORY', message: 'No room.' } }
     const restarted: JobEvent = { type: 'worker-restarted', time: 1, device: 'cpu:0', step: 0, reason: 'killed' }
-    await expect(readMeasuredJob(0, events(failed))).rejects.toThrow('The job failed: No room.')
-    await expect(readMeasuredJob(0, events(restarted))).rejects.toThrow('killed')
-    await expect(readMeasuredJob(0, events(step))).rejects.toThrow('ended early')
+    await expect(readMeasuredJob({ id: 'a', submittedMs: 0 }, events(failed))).rejects.toThrow(
+      'The job failed: No room.',
+    )
+    await expect(readMeasuredJob({ id: 'a', submittedMs: 0 }, events(restarted))).rejects.toThrow('killed')
+    await expect(readMeasuredJob({ id: 'a', submittedMs: 0 }, events(step))).rejects.toThrow('ended early')
   })
 
   it('lost to loading what is beyond its steps and what a bare job needs around them', () => {
-    const job = { ...measured(1000, 80), stepMs: [80, 80, 300, 80, 80] }
+    const steps = [90, 80, 300, 80, 80].map((elapsedMs) => ({ elapsedMs, devices }))
+    const job = { id: 'a', submittedMs: 0, decodingMs: 900, finishedMs: 1000, steps, loraStep: 2 }
     expect(lostMs(job, 60)).toBe(1000 - 400 - 60)
-    expect(lostMs(measured(800, 80), 60)).toBe(0)
   })
 })
 
-describe('the calibration', () => {
-  it('finds the stage times that explain the latencies on one device', () => {
-    const jobs = {
-      bare: [measured(60 + 500 * STEPS, 500)],
-      half: [measured(60 + 300 * STEPS, 300)],
-      oneControlNet: [measured(600 + 60 + 700 * STEPS, 700)],
-      oneLora: [measured(70 + 60 + 500 * STEPS, 500)],
-    }
-    expect(calibrate(jobs)).toEqual(times)
+describe('the placement of a job', () => {
+  const placement = { baseDevice: 'cpu:0', controlNetDevices: ['cpu:1'] }
+  const controls = [1, 2].map((each) => ({ controlNet: `${each}`, image: '' }))
+  const request = { model: 'm', prompt: '', placement, controls }
+  const steps = (...names: string[]) => {
+    const devices = names.map((name) => {
+      const [role, device] = name.split(' ')
+      return { role: role as DeviceStep['role'], device }
+    })
+    return { steps: [{ elapsedMs: 1, devices }] }
+  }
+
+  it('is as asked if in every step each device had its role', () => {
+    checkPlacement(request, steps('controlnet cpu:1', 'base cpu:0', 'controlnet cpu:1'))
+    const halves = { ...placement, secondDevice: 'cpu:1', controlNetDevices: ['cpu:0'] }
+    const both = steps('base cpu:0', 'second cpu:1', 'controlnet cpu:0', 'controlnet cpu:1')
+    checkPlacement({ ...request, latentParallel: true, placement: halves, controls: controls.slice(1) }, both)
   })
 
-  it('makes predictions that the same jobs confirm', () => {
-    const draw = createShapeDraw()
-    const cells = STRATEGY_NAMES.flatMap((name) =>
-      SHAPES.map((shape) => {
-        const latency = predictLatency(name, draw(shape), STEPS, times)
-        const step = name === 'serial' && shape.startsWith('1C') ? 700 : 500
-        return [`${name} ${shape}`, [measured(latency, step)]] as const
-      }),
-    )
-    const jobs = Object.fromEntries(cells) as unknown as Parameters<typeof summarizeCells>[0]
-    const { figures, svg } = summarizeCells(jobs, [measured(60 + 300 * STEPS, 300)], STEPS)
-    for (const name of STRATEGY_NAMES) {
-      figures[`${name}: predicted, of measured`].samples.forEach((share) => expect(share).toBeCloseTo(1, 9))
-    }
-    expect(figures['serial 1C2L'].value).toBe(600 + 140 + 60 + 700 * STEPS)
-    expect(figures['control 1C0L'].value).toBe(60 + 500 * STEPS)
-    expect(figures['halves 0C0L'].value).toBe(60 + 300 * STEPS)
-    expect(figures['all: 1C2L, of bare'].value).toBeCloseTo((60 + 5000 + 140) / (60 + 5000), 9)
-    expect(svg).toContain('measured')
-    expect(svg).toContain('1C2L')
+  it('is not if another device did something, or one did nothing', () => {
+    const elsewhere = steps('base cpu:0', 'controlnet cpu:0', 'controlnet cpu:1')
+    expect(() => checkPlacement(request, elsewhere)).toThrow(/Step 1 was computed by "base cpu:0, controlnet cpu:0/)
+    const alone = steps('base cpu:0')
+    expect(() => checkPlacement({ ...request, latentParallel: true, controls: [] }, alone)).toThrow(/was asked for/)
+  })
+})
+
+describe('what workers made ready', () => {
+  it('is in the log, by job, and counts as found or not', () => {
+    const prepared = (job: string, kind: string, cached: boolean) =>
+      JSON.stringify({ job, prepared: { device: 'cpu:0', kind, paths: [], cached, byteLength: 1, elapsedMs: 2 } })
+    const directory = mkdtempSync(join(tmpdir(), 'swiftd-log-'))
+    const file = join(directory, 'log')
+    const lines = [prepared('a', 'lora', false), 'text', '{"job":"a"}', prepared('a', 'lora', true)]
+    writeFileSync(file, [...lines, prepared('b', 'controlnet', true)].join('\n'))
+    const byJob = readPrepared(file)
+    const job = measured()
+    expect(countHits([job], byJob)).toEqual({ lora: { hits: 1, misses: 1 }, controlnet: { hits: 0, misses: 0 } })
+    expect(byJob.get('b')).toHaveLength(1)
+    rmSync(directory, { recursive: true })
   })
 })
 
@@ -173,7 +198,7 @@ describe('a replay', () => {
     const finished = replay([0, 0, 0].map(request), ['cpu:0', 'cpu:1'], async (_, base) => {
       taken.push(base)
       await new Promise<void>((resolve) => ends.push(resolve))
-      return measured(1, 1)
+      return measured()
     })
     await Promise.resolve()
     expect(taken).toEqual(['cpu:0', 'cpu:1'])
@@ -188,36 +213,14 @@ describe('a replay', () => {
   })
 
   it('waits for arrivals', async () => {
-    const [job] = await replay([request(15)], ['cpu:0'], () => Promise.resolve(measured(1, 1)))
-    expect(job.startedMs).toBeGreaterThanOrEqual(14)
+    const [job] = await replay([request(15)], ['cpu:0'], () => Promise.resolve(measured()))
+    // A timer may fire a little early.
+    expect(job.startedMs).toBeGreaterThan(10)
   })
 
   it('ends with the first job that fails', async () => {
     const failing = replay([request(0)], ['cpu:0'], () => Promise.reject(new Error('The job failed: No room.')))
     await expect(failing).rejects.toThrow('No room')
-  })
-})
-
-describe('the prediction of a trace', () => {
-  const options = { service: services.A, requests: 60, seed: 1 }
-
-  it('finds the rate for a load: serial jobs then keep two devices busy for that share', () => {
-    const rate = rateForLoad(0.5, times, simulatedJobs(generateTrace({ ...options, requestsPerMinute: 1 }), STEPS))
-    const jobs = simulatedJobs(generateTrace({ ...options, requestsPerMinute: rate }), STEPS)
-    const { serviceMs } = predictServed('serial', times, jobs)
-    expect((serviceMs.mean * rate) / 60_000).toBeCloseTo(1, 6)
-  })
-
-  it('loses less to loading with the ideas than without', () => {
-    const jobs = simulatedJobs(generateTrace({ ...options, requestsPerMinute: 5 }), STEPS)
-    const losses = (['serial', 'control', 'all'] as const).map((name) => predictServed(name, times, jobs).loadingMs)
-    expect(losses).toEqual(losses.toSorted((a, b) => b - a))
-  })
-
-  it('covers every number of devices and strategy', () => {
-    const scaling = predictScaling({ ...options, times, devices: [1, 4], steps: STEPS, rate: 1 })
-    for (const name of STRATEGY_NAMES) expect(scaling[name].every((ms) => ms > 0 && Number.isFinite(ms))).toBe(true)
-    expect(scaling.all[1]).toBeLessThan(scaling.serial[1])
   })
 })
 
@@ -259,8 +262,8 @@ describe('measuring in turn', () => {
 
 describe("a scenario's options", () => {
   it('are numbers above 0, and only those that were given', () => {
-    expect(readOptions({ steps: '12', rate: '0.5', quick: true })).toEqual({ steps: 12, rate: 0.5, quick: true })
-    expect(readOptions({})).toEqual({ quick: false })
+    expect(readOptions({ steps: '12', rate: '0.5', sd15: true })).toEqual({ steps: 12, rate: 0.5, sd15: true })
+    expect(readOptions({})).toEqual({ sd15: false })
     expect(() => readOptions({ size: 'big' })).toThrow('--size must be a number above 0, not "big".')
   })
 })

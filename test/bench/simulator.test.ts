@@ -8,7 +8,7 @@ import { hitShare, percentiles, summarizeJobs, utilisation } from '../../bench/s
 /** Every sum of some of these tells which ones it is made of. */
 const times: StageTimes = {
   ...{ promptMs: 10, encoderMs: 200, decoderMs: 300, controlNetMs: 150, halfShare: 0.5, transferMs: 20, exchangeMs: 4 },
-  ...{ vaeMs: 50, loraLoadMs: 1000, loraPatchMs: 70, controlNetLoadMs: 600 },
+  ...{ betweenStepsMs: 0, vaeMs: 50, loraLoadMs: 1000, loraPatchMs: 70, controlNetLoadMs: 600 },
 }
 const serial: Strategy = {
   ...{ controlNets: 'co-located', loras: { mode: 'serial' }, latentParallel: false },
@@ -38,14 +38,14 @@ describe('one job', () => {
     expect(latencies(serial, [base], [job()])).toEqual([10 + 2 * 500 + 50])
   })
 
-  it('in one worker without caches loads, patches and runs everything in turn', () => {
+  it('in one worker without caches loads, patches and runs everything in turn, all but one ControlNet twice', () => {
     const { jobs, caches } = simulate({
       ...{ strategy: serial, devices: [base] },
       jobs: [job({ controlNets: [1, 2], loras: [3, 4] })],
     })
     expect(jobs[0]).toEqual({
-      ...{ arrivalMs: 0, startedMs: 0, finishedMs: 2000 + 140 + 1200 + 10 + 2 * (300 + 500) + 50 },
-      ...{ loadingMs: 3200, patchingMs: 140, residualWaitMs: 0, loraStep: 0 },
+      ...{ arrivalMs: 0, startedMs: 0, finishedMs: 2000 + 140 + 1200 + 10 + 600 + 2 * (300 + 500) + 50 },
+      ...{ loadingMs: 3800, patchingMs: 140, residualWaitMs: 0, loraStep: 0 },
     })
     expect(caches).toEqual({
       controlNet: { hits: 0, misses: 2 },
@@ -79,8 +79,20 @@ describe('one job', () => {
   it('computes both halves of the guidance at once on two devices', () => {
     const parallel = { ...serial, latentParallel: true }
     expect(latencies(parallel, [base, second], [job()])).toEqual([10 + 2 * (250 + 4) + 50])
-    // Each half with its own ControlNet, loaded on both at once.
-    expect(latencies(parallel, [base, second], [job({ controlNets: [1] })])).toEqual([600 + 10 + 2 * (325 + 4) + 50])
+    // Each half with its own ControlNet, the second one's loaded when denoising begins.
+    const jobs = [job({ controlNets: [1] })]
+    expect(latencies(parallel, [base, second], jobs)).toEqual([600 + 10 + 600 + 2 * (325 + 4) + 50])
+  })
+
+  it('spends some time between the steps', () => {
+    expect(latencies(serial, [device('base', { betweenStepsMs: 5 })], [job()])).toEqual([10 + 2 * (500 + 5) + 50])
+  })
+
+  it('reads each time when it begins to take it, so that it may be another one each time', () => {
+    let drawn = 0
+    const changing = Object.defineProperty({ ...times }, 'encoderMs', { get: () => 100 * ++drawn })
+    const devices = [{ name: 'base', role: 'base', times: changing }] as const
+    expect(latencies(serial, devices, [job()])).toEqual([10 + (100 + 300) + (200 + 300) + 50])
   })
 
   it('goes at the pace of the slower half', () => {
@@ -126,6 +138,16 @@ describe('LoRAs', () => {
     expect(simulate({ strategy: beside(9), devices: [late], jobs }).jobs[0].loraStep).toBe(3)
   })
 
+  it('are waited for before the prompt where the text encoders need them', () => {
+    const strategy: Strategy = {
+      ...serial,
+      loras: { mode: 'asynchronous', bound: 2, patching: 'beside-steps', readFirst: true },
+    }
+    // Read at 1000, the prompt encoded at 1010, patched at 1070: in effect from the step that begins at 1510.
+    const { jobs: results } = simulate({ strategy, devices: [base], jobs })
+    expect(results[0]).toMatchObject({ loraStep: 1, loadingMs: 1000, finishedMs: 1000 + 10 + 4 * 500 + 50 })
+  })
+
   it('cost nothing but their delay where they are patched beside the steps', () => {
     // Ready at 1070, so from the step that begins at 1510.
     const { jobs: results } = simulate({ strategy: beside(4, 'beside-steps'), devices: [base], jobs })
@@ -160,6 +182,16 @@ describe('several jobs', () => {
 
   it('run beside each other on two', () => {
     expect(latencies(serial, [base, device('base', {}, 'b1')], [job(), job({ arrivalMs: 100 })])).toEqual([1060, 1060])
+  })
+
+  it('slow each other down while both devices work, as far as they share something', () => {
+    const devices = [base, device('base', {}, 'b1')]
+    const jobs = [job({ steps: 1 }), job({ arrivalMs: 10_000, steps: 1 }), job({ arrivalMs: 10_100, steps: 1 })]
+    const result = simulate({ strategy: serial, devices, jobs, contention: 1.5 })
+    // The second one's pass began alone; all of the third one but the last VAE begins beside it.
+    const [alone, first, later] = result.jobs.map(({ arrivalMs, finishedMs }) => finishedMs - arrivalMs)
+    expect([alone, first]).toEqual([560, 10 + 500 + 75])
+    expect(later).toBe(15 + 750 + 50)
   })
 
   it('share one ControlNet device: who comes second waits for the run of the first', () => {
@@ -200,8 +232,8 @@ describe('what is impossible', () => {
 describe('summaries', () => {
   it('take percentiles by nearest rank', () => {
     const values = Array.from({ length: 100 }, (_, index) => 100 - index)
-    expect(percentiles(values)).toEqual({ mean: 50.5, p50: 50, p90: 90, p99: 99 })
-    expect(percentiles([7])).toEqual({ mean: 7, p50: 7, p90: 7, p99: 7 })
+    expect(percentiles(values)).toEqual({ mean: 50.5, p50: 50, p95: 95, p99: 99 })
+    expect(percentiles([7])).toEqual({ mean: 7, p50: 7, p95: 7, p99: 7 })
   })
 
   it('count from arrival, and throughput from the first arrival to the last end', () => {
@@ -224,16 +256,21 @@ describe('summaries', () => {
 })
 
 describe('layouts of N devices', () => {
-  const options = { loraBound: 2, controlNetCache: { slots: 8 }, loraCache: { slots: 10 }, overlayCache: { slots: 10 } }
+  const options = { loraBound: 2, controlNetCache: { slots: 8 }, overlayCache: { slots: 10 } }
   const all = strategyOf('all', options)
 
-  it('serve as many of the ideas as there are devices for', () => {
+  it('serve at least one of the ideas where there are devices for one', () => {
     expect(candidateLayouts(all, 1)).toEqual([{ bases: 1, seconds: 0, controlNets: 0 }])
     expect(candidateLayouts(all, 2)).toEqual([
       { bases: 1, seconds: 1, controlNets: 0 },
       { bases: 1, seconds: 0, controlNets: 1 },
     ])
-    expect(candidateLayouts(all, 3)).toEqual([{ bases: 1, seconds: 1, controlNets: 1 }])
+    expect(candidateLayouts(all, 3)).toEqual([
+      { bases: 1, seconds: 1, controlNets: 0 },
+      { bases: 2, seconds: 0, controlNets: 1 },
+      { bases: 1, seconds: 1, controlNets: 1 },
+      { bases: 1, seconds: 0, controlNets: 2 },
+    ])
     expect(candidateLayouts(strategyOf('serial', options), 8)).toEqual([{ bases: 8, seconds: 0, controlNets: 0 }])
   })
 
