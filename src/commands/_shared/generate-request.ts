@@ -76,6 +76,7 @@ function placementOf(flags: GenerateFlags): RequestFields['placement'] {
   const placement = {
     baseDevice: flags['base-device'],
     secondDevice: flags['second-device'],
+    textDevice: flags['text-device'],
     controlNetDevices: flatten<string>(flags['controlnet-device']),
   }
   return Object.values(placement).some((value) => value !== undefined) ? placement : undefined

@@ -19,6 +19,7 @@ export async function openPassSession(
 ): Promise<PassSession> {
   const model = state.modelOf(description.model)
   const lease = description.adapters && (await state.host.adapters.acquire(model, description.adapters))
+  lease?.value.begin()
   const works: ControlWork[] = []
   let last: Promise<unknown> = Promise.resolve()
   const close = async (): Promise<void> => {
