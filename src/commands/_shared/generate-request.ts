@@ -48,8 +48,7 @@ export function fieldsOf(flags: GenerateFlags): RequestFields {
     loraBound: flags['lora-bound'],
     loraAt: flags['lora-at'],
     loraPartial: flags['lora-partial'],
-    // Its default may be more than the flag can say.
-    latentParallel: flags['latent-parallel'] as boolean | 'auto' | undefined,
+    latentParallel: flags['latent-parallel'],
     placement: placementOf(flags),
   }
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined))

@@ -61,8 +61,8 @@ export function createRemoteDenoise(options: RemoteDenoiseOptions) {
     const lead = await base.ready()
     const controls = await Promise.all(controlNets.map((member, index) => readyControlNet(controlNets, member, index)))
     const services = await Promise.all(
-      (second ? secondControlNets : []).map((member, index) => {
-        return member && readyControlNet(secondControlNets, member, index)
+      (second ? secondControlNets : []).map(async (member, index) => {
+        return member && (await readyControlNet(secondControlNets, member, index))
       }),
     )
     const other = await second?.ready().catch((error: unknown) => leaveSecond(error, finished))
