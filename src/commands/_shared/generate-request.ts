@@ -48,7 +48,6 @@ export function fieldsOf(flags: GenerateFlags): RequestFields {
     loraBound: flags['lora-bound'],
     loraAt: flags['lora-at'],
     loraPartial: flags['lora-partial'],
-    // Its default may be more than the flag can say.
     latentParallel: flags['latent-parallel'],
     placement: placementOf(flags),
   }
