@@ -136,7 +136,12 @@ export function createPlanner({ devices, roles, cacheDirectory, logger }: Planne
       const until = beginMeasuring(job, needs, availability)
       if (until) return { kind: 'wait', claims: [], until }
       const subject = devices.length > 1 ? subjectOf(job, needs) : undefined
-      return withText(place(needs, availability, roles, subject && costsOf(profiles, subject, specs)), needs, devices, roles)
+      return withText(
+        place(needs, availability, roles, subject && costsOf(profiles, subject, specs)),
+        needs,
+        devices,
+        roles,
+      )
     },
     costs: (request) => costsOf(profiles, readSubject(request, placementNeeds(request).batch), specs),
     async measure(request, free, signal) {

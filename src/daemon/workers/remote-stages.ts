@@ -169,9 +169,7 @@ export function createRemoteStages(options: RemoteStagesOptions): RemoteStages {
     return device === first ? controlNets[index] : controlMember(index, device)
   })
   /** Everyone but the base device. */
-  const members = new Set(
-    [...controlNets, ...secondControlNets, second, text].filter((member) => member !== undefined),
-  )
+  const members = new Set([...controlNets, ...secondControlNets, second, text].filter((member) => member !== undefined))
   members.delete(base)
 
   /** `close` waits for it, because until a request is answered the worker may write to the job's tensors. */
