@@ -2,9 +2,11 @@ import { fromRgbImages, type RgbImage } from '../../engine/image/pixels.js'
 import type { Stages } from '../../engine/pipeline/stages.js'
 import type { Checkpoint, CheckpointOptions } from '../../engine/weights/checkpoint.js'
 import type { Placement } from '../placement/placement.js'
-import { createCrewMember, isWorkerLost, type CrewMember } from './crew.js'
+import { isWorkerLost, type CrewMember } from './crew.js'
+import { deadlineOf } from './deadlines.js'
 import { handleOf, type RemoteAdapters, type RemoteControl } from './denoise-message.js'
-import type { Method, Parameters, Result } from './messages.js'
+import { createJobCrew, type Prepared } from './job-crew.js'
+import type { Parameters, Result } from './messages.js'
 import { createRecovery } from './recovery.js'
 import { createRemoteDenoise, type AdaptersApplied } from './remote-denoise.js'
 import type { ArenaTensor, TensorArena } from './tensor-arena.js'
@@ -44,13 +46,6 @@ export interface RemoteStagesOptions {
   readonly onPrepared?: (prepared: Prepared) => void
 }
 
-/** What a worker has for a job besides the model. LoRAs may still be computed then. */
-export interface Prepared extends Pick<Result<'prepareControlNet'>, 'cached' | 'byteLength' | 'elapsedMs'> {
-  readonly device: string
-  readonly kind: 'controlnet' | 'lora'
-  readonly paths: readonly string[]
-}
-
 /** The stages of one job on its devices. */
 export interface RemoteStages extends Stages {
   /** Time inside the runtime's own runs so far on the base device, in milliseconds. */
@@ -65,27 +60,6 @@ export interface RemoteStages extends Stages {
   load(): Promise<void>
   /** Waits until no worker uses a tensor of the job any more and releases what is left of them. */
   close(): Promise<void>
-}
-
-/** Longest plausible times, on slow machines too; a worker that takes longer hangs and is replaced. */
-const DEADLINES_MS: Readonly<Record<Method, number>> = {
-  load: 15 * 60_000,
-  unload: 60_000,
-  encodePrompt: 10 * 60_000,
-  prepareControlNet: 15 * 60_000,
-  prepareAdapters: 15 * 60_000,
-  settle: 30 * 60_000,
-  residents: 60_000,
-  measure: 30 * 60_000,
-  // From step to step.
-  denoise: 30 * 60_000,
-  decodeLatents: 30 * 60_000,
-  encodeImage: 30 * 60_000,
-}
-
-/** How long a worker may take for a request, in milliseconds. */
-export function deadlineOf(method: Method): number {
-  return DEADLINES_MS[method]
 }
 
 /**
@@ -115,62 +89,21 @@ export function createRemoteStages(options: RemoteStagesOptions): RemoteStages {
     return tracked
   }
 
-  function tellPrepared(
-    { peer: { device } }: WorkerProcess,
-    what: Pick<Prepared, 'kind' | 'paths'>,
-    { cached, byteLength, elapsedMs }: Result<'prepareControlNet' | 'prepareAdapters'>,
-  ): void {
-    options.onPrepared?.({ device, ...what, cached, byteLength, elapsedMs })
-  }
-
-  async function prepareModel(worker: WorkerProcess): Promise<void> {
-    const result = await worker.request('load', { model }, { signal, deadlineMs: DEADLINES_MS.load })
-    promptDims = result.promptDims
-  }
-
-  /** Begins to load the LoRAs; whatever fails of it fails again where they are waited for. */
-  async function beginAdapters(member: CrewMember): Promise<void> {
-    if (!uses) return
-    const worker = await member.ready()
-    const ask = { signal, deadlineMs: DEADLINES_MS.prepareAdapters }
-    const prepared = await worker.request('prepareAdapters', { model, adapters: uses, whole: false }, ask)
-    tellPrepared(worker, { kind: 'lora', paths: uses.map(({ path }) => path) }, prepared)
-  }
-
   const remoteControls = controls.map(({ path, picture, pictureKey }, index): RemoteControl => {
     const { data, dims } = fromRgbImages([picture], 'unit')
     const shared = allocate(dims)
     shared.data.set(data)
     return { key: String(index), path, base: model, picture: shared.handle, pictureKey }
   })
-  const base = createCrewMember(placement.base, prepareModel, signal)
-  /** Runs the text encoders and the autoencoder; the base device where its own has failed for good. */
-  let text = placement.text ? createCrewMember(placement.text, prepareModel, signal) : base
-  const second = placement.second && createCrewMember(placement.second, prepareModel, signal)
-  const controlMember = (index: number, device = placement.controlNets[index] ?? placement.base): CrewMember => {
-    const { path, picture, pictureKey } = remoteControls[index]
-    const request = { path, base: model, picture: { picture, pictureKey } }
-    const prepare = async (worker: WorkerProcess): Promise<void> => {
-      const ask = { signal, deadlineMs: DEADLINES_MS.prepareControlNet }
-      tellPrepared(
-        worker,
-        { kind: 'controlnet', paths: [path] },
-        await worker.request('prepareControlNet', request, ask),
-      )
-    }
-    return createCrewMember(device, prepare, signal)
-  }
-  const controlNets = remoteControls.map((_, index) => controlMember(index))
-  const secondControlNets = remoteControls.map((_, index) => {
-    const first = placement.controlNets[index] ?? placement.base
-    const { [index]: device = first } = placement.secondControlNets ?? []
-    // What was placed on a base device is the work of whoever computes the rows.
-    if (device === placement.base || device === placement.second) return undefined
-    return device === first ? controlNets[index] : controlMember(index, device)
+  const crew = createJobCrew({
+    ...{ placement, model, controls: remoteControls, signal },
+    ...(uses && { adapters: uses }),
+    onLoaded: (loaded) => (promptDims = loaded.promptDims),
+    ...(options.onPrepared && { onPrepared: options.onPrepared }),
   })
-  /** Everyone but the base device. */
-  const members = new Set([...controlNets, ...secondControlNets, second, text].filter((member) => member !== undefined))
-  members.delete(base)
+  const { base } = crew
+  /** Runs the text encoders and the autoencoder; the base device where its own has failed for good. */
+  let text = crew.text ?? base
 
   /** `close` waits for it, because until a request is answered the worker may write to the job's tensors. */
   async function tracked<T>(call: Promise<T>): Promise<T> {
@@ -212,7 +145,7 @@ export function createRemoteStages(options: RemoteStagesOptions): RemoteStages {
     method: M,
     parameters: Parameters<M>,
   ): Promise<void> {
-    const ask = { signal, deadlineMs: DEADLINES_MS[method] }
+    const ask = { signal, deadlineMs: deadlineOf(method) }
     const timing = await tracked(withText((worker) => worker.request(method, parameters, ask)))
     runtimeMs += timing.runtimeMs
   }
@@ -226,9 +159,9 @@ export function createRemoteStages(options: RemoteStagesOptions): RemoteStages {
     controls: remoteControls,
     async load() {
       // Whatever fails of these fails again where it is waited for.
-      for (const member of members) void tracked(member.ready()).catch(() => undefined)
+      for (const member of crew.others) void tracked(member.ready()).catch(() => undefined)
       await withMember(base, () => Promise.resolve())
-      for (const member of second ? [base, second] : [base]) void tracked(beginAdapters(member)).catch(() => undefined)
+      void tracked(crew.beginAdapters()).catch(() => undefined)
     },
     allocate,
     async encodePrompt(tokens, clipSkip, adapted) {
@@ -244,19 +177,7 @@ export function createRemoteStages(options: RemoteStagesOptions): RemoteStages {
     denoise: (plan, denoiseOptions) =>
       tracked(
         createRemoteDenoise({
-          ...{
-            model,
-            checkpoint,
-            base,
-            second,
-            controlNets,
-            secondControlNets,
-            recovery,
-            allocate,
-            signal,
-            deadlineMs: DEADLINES_MS.denoise,
-          },
-          coLocate: (index) => controlMember(index, placement.base),
+          ...{ model, checkpoint, crew, recovery, allocate, signal, deadlineMs: deadlineOf('denoise') },
           ...(options.onAdapters && { onAdapters: options.onAdapters }),
           onRuntime: (elapsed) => (runtimeMs += elapsed),
         })(plan, denoiseOptions),
@@ -276,7 +197,7 @@ export function createRemoteStages(options: RemoteStagesOptions): RemoteStages {
     },
     async close() {
       await Promise.allSettled(inFlight)
-      await settle([base, ...members])
+      await settle([base, ...crew.others])
       for (const tensor of [...tensors]) tensor.release()
     },
   }
@@ -285,6 +206,6 @@ export function createRemoteStages(options: RemoteStagesOptions): RemoteStages {
 /** Waits until the workers have stopped all work whose asker is gone; a worker that is gone itself has. */
 async function settle(members: readonly CrewMember[]): Promise<void> {
   const workers = new Set(members.flatMap(({ worker }) => (worker?.alive ? [worker] : [])))
-  const asked = [...workers].map((worker) => worker.request('settle', {}, { deadlineMs: DEADLINES_MS.settle }))
+  const asked = [...workers].map((worker) => worker.request('settle', {}, { deadlineMs: deadlineOf('settle') }))
   await Promise.allSettled(asked)
 }
