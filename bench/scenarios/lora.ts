@@ -109,6 +109,10 @@ async function measurePatch(host: ModelHost, model: BaseModel, lora: string): Pr
     })
   }
   const { a, b } = await measurePairs(PATCH_ROUNDS, patch, copy)
+  const perGb = (times: readonly number[]): Figure => {
+    const seconds = times.map((ms) => ms / 1000 / (byteLength / GB))
+    return figure(seconds, 's/GB')
+  }
   return {
     'patch, per GB of patched weights': perGb(a),
     'of that inside the runtime': perGb(runtimes.slice(1)),
