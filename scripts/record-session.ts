@@ -12,6 +12,8 @@ import { captureFrame, filmOf, type Frame } from './screen-svg.js'
 
 const COLUMNS = 76
 const ROWS = 22
+/** A screen that is shorter there than this is left out. */
+const SHORTEST_MS = 90
 const OUTPUT = 'docs/images/session.svg'
 const HINT = resolve('fixtures/models/examples/canny_0.png')
 const COMMANDS = [
@@ -65,8 +67,6 @@ try {
 } finally {
   await sandbox.dispose()
 }
-
-const SHORTEST_MS = 90
 
 /** At most so many screens a second, and every one that stays for a while. */
 function thin(frames: readonly Frame[]): Frame[] {

@@ -47,7 +47,7 @@ describe('generate in a terminal', () => {
     session.type(CTRL_C + CTRL_C)
     expect((await session.exit).exitCode).toBe(130)
     await expect
-      .poll(async () => (await sandbox.connect().jobs()).every(({ state }) => state === 'cancelled'))
+      .poll(async () => (await sandbox.connect().jobs()).every(({ state }) => state === 'cancelled'), PATIENTLY)
       .toBe(true)
   })
 
@@ -91,7 +91,7 @@ describe('generate in a terminal', () => {
   })
 
   it('keeps stdout for the image where that is a pipe, and shows progress beside it', async () => {
-    const shell = `'${process.execPath}' '${resolve('bin/run.js')}' generate 'a red star' --steps 60 -o - | wc -c > size.txt; cat size.txt`
+    const shell = `'${process.execPath}' '${resolve('bin/run.js')}' generate 'a red star' --steps 250 -o - | wc -c > size.txt; cat size.txt`
     const session = openTerminal(['bash', '-c', shell], sandbox)
     let sawBar = false
     session.watch(() => (sawBar ||= text(session).includes('step')))

@@ -1,4 +1,5 @@
 import { spawn } from '@lydell/node-pty'
+import { setTimeout as sleep } from 'node:timers/promises'
 import xterm from '@xterm/headless'
 import type { Sandbox } from './sandbox.js'
 
@@ -24,6 +25,9 @@ export interface TerminalOptions {
   readonly env?: Readonly<Record<string, string>>
 }
 
+/** Output that is not there after this long does not come any more. */
+const QUIET_MS = 100
+
 export const CTRL_C = '\x03'
 
 /** Starts a program in a pseudo-terminal whose screen xterm keeps. */
@@ -46,7 +50,13 @@ export function openTerminal(
   })
   // What the terminal answers, such as to the question where its cursor is.
   terminal.onData((data) => child.write(data))
-  const exit = new Promise<{ exitCode: number; signal?: number }>((resolve) => child.onExit(resolve))
+  const ended = new Promise<{ exitCode: number; signal?: number }>((resolve) => child.onExit(resolve))
+  const exit = ended.then(async (end) => {
+    // The end of a process may be told before the last of its output.
+    for (let length = -1; length !== output.length; await sleep(QUIET_MS)) length = output.length
+    await new Promise<void>((resolve) => terminal.write('', resolve))
+    return end
+  })
   return {
     terminal,
     get output() {

@@ -43,7 +43,7 @@ export async function runJob(job: JobRecord, placement: Placement, context: JobC
     let appliedAt: number | undefined
     stages = createRemoteStages({
       ...{ placement, arena, checkpoint, modelOptions: request.modelOptions, signal: job.signal },
-      ...(adapters.uses.length > 0 && { adapters: adapters.uses }),
+      ...(adapters.uses.length > 0 && { adapters: { uses: adapters.uses, inText: adapters.inText } }),
       controls: jobControls(job),
       onRestart: (device, reason) => job.emit({ type: 'worker-restarted', device, step: job.step, reason }),
       onNote: (message) => job.emit({ type: 'warning', message }),

@@ -100,7 +100,7 @@ export function createRemoteDenoise(options: RemoteDenoiseOptions) {
 
   async function recover(error: unknown, crew: Crew | undefined, finished: number): Promise<void> {
     if (!isWorkerLost(error) || signal.aborted) throw error
-    if (!(error instanceof PeerLost)) return recovery.baseLost(error)
+    if (!(error instanceof PeerLost)) return recovery.lost(base.device.device.name, error)
     const others = crew ? [crew.second, ...crew.controlNets, ...crew.secondControlNets] : []
     const worker = others.find((each) => each?.peer.device === error.device)
     await endWorker(worker)

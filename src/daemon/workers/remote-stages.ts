@@ -26,7 +26,11 @@ export interface RemoteStagesOptions {
   readonly checkpoint: Checkpoint
   /** How the workers open it. */
   readonly modelOptions?: CheckpointOptions
-  readonly adapters?: Parameters<'prepareAdapters'>['adapters']
+  readonly adapters?: {
+    readonly uses: Parameters<'prepareAdapters'>['adapters']
+    /** Whether they change the text encoders, so that prompts have to wait for them. */
+    readonly inText: boolean
+  }
   readonly controls?: readonly JobControl[]
   /** Cancels what runs. */
   readonly signal: AbortSignal
@@ -89,7 +93,8 @@ export function deadlineOf(method: Method): number {
  * loses nothing but the request in flight. That one is sent again to the replacement: whoever uses the stages does not notice.
  */
 export function createRemoteStages(options: RemoteStagesOptions): RemoteStages {
-  const { placement, arena, checkpoint, modelOptions, adapters: uses, controls = [], signal } = options
+  const { placement, arena, checkpoint, modelOptions, controls = [], signal } = options
+  const { uses, inText = false } = options.adapters ?? {}
   const model = { path: checkpoint.path, ...(modelOptions && { options: modelOptions }) }
   const tensors = new Set<ArenaTensor>()
   const inFlight = new Set<Promise<unknown>>()
@@ -121,10 +126,14 @@ export function createRemoteStages(options: RemoteStagesOptions): RemoteStages {
   async function prepareModel(worker: WorkerProcess): Promise<void> {
     const result = await worker.request('load', { model }, { signal, deadlineMs: DEADLINES_MS.load })
     promptDims = result.promptDims
+  }
+
+  /** Begins to load the LoRAs; whatever fails of it fails again where they are waited for. */
+  async function beginAdapters(member: CrewMember): Promise<void> {
     if (!uses) return
-    const request = { model, adapters: uses, whole: false }
+    const worker = await member.ready()
     const ask = { signal, deadlineMs: DEADLINES_MS.prepareAdapters }
-    const prepared = await worker.request('prepareAdapters', request, ask)
+    const prepared = await worker.request('prepareAdapters', { model, adapters: uses, whole: false }, ask)
     tellPrepared(worker, { kind: 'lora', paths: uses.map(({ path }) => path) }, prepared)
   }
 
@@ -135,6 +144,8 @@ export function createRemoteStages(options: RemoteStagesOptions): RemoteStages {
     return { key: String(index), path, base: model, picture: shared.handle, pictureKey }
   })
   const base = createCrewMember(placement.base, prepareModel, signal)
+  /** Runs the text encoders and the autoencoder; the base device where its own has failed for good. */
+  let text = placement.text ? createCrewMember(placement.text, prepareModel, signal) : base
   const second = placement.second && createCrewMember(placement.second, prepareModel, signal)
   const controlMember = (index: number, device = placement.controlNets[index] ?? placement.base): CrewMember => {
     const { path, picture, pictureKey } = remoteControls[index]
@@ -158,7 +169,8 @@ export function createRemoteStages(options: RemoteStagesOptions): RemoteStages {
     return device === first ? controlNets[index] : controlMember(index, device)
   })
   /** Everyone but the base device. */
-  const members = new Set([...controlNets, ...secondControlNets, second].filter((member) => member !== undefined))
+  const members = new Set([...controlNets, ...secondControlNets, second, text].filter((member) => member !== undefined))
+  members.delete(base)
 
   /** `close` waits for it, because until a request is answered the worker may write to the job's tensors. */
   async function tracked<T>(call: Promise<T>): Promise<T> {
@@ -170,15 +182,29 @@ export function createRemoteStages(options: RemoteStagesOptions): RemoteStages {
     }
   }
 
-  /** Runs a task with the base device's worker, and again with the next one if the worker dies meanwhile. */
-  async function withBase<T>(task: (worker: WorkerProcess) => Promise<T>): Promise<T> {
+  /** Runs a task with a device's worker, and again with the next one if the worker dies meanwhile. */
+  async function withMember<T>(member: CrewMember, task: (worker: WorkerProcess) => Promise<T>): Promise<T> {
     for (;;) {
       try {
-        return await task(await base.ready())
+        return await task(await member.ready())
       } catch (error) {
         if (!isWorkerLost(error) || signal.aborted) throw error
-        recovery.baseLost(error)
+        const { device, status } = member.device
+        if (member !== base && status.state === 'failed') throw error
+        recovery.lost(device.name, error)
       }
+    }
+  }
+
+  /** The same with the device of the text encoders and the autoencoder. */
+  async function withText<T>(task: (worker: WorkerProcess) => Promise<T>): Promise<T> {
+    try {
+      return await withMember(text, task)
+    } catch (error) {
+      if (text === base || !isWorkerLost(error) || text.device.status.state !== 'failed') throw error
+      recovery.note(`${base.device.device.name} runs the text encoders and the autoencoder, too: ${error.message}`)
+      text = base
+      return withMember(text, task)
     }
   }
 
@@ -187,7 +213,7 @@ export function createRemoteStages(options: RemoteStagesOptions): RemoteStages {
     parameters: Parameters<M>,
   ): Promise<void> {
     const ask = { signal, deadlineMs: DEADLINES_MS[method] }
-    const timing = await tracked(withBase((worker) => worker.request(method, parameters, ask)))
+    const timing = await tracked(withText((worker) => worker.request(method, parameters, ask)))
     runtimeMs += timing.runtimeMs
   }
 
@@ -201,16 +227,17 @@ export function createRemoteStages(options: RemoteStagesOptions): RemoteStages {
     async load() {
       // Whatever fails of these fails again where it is waited for.
       for (const member of members) void tracked(member.ready()).catch(() => undefined)
-      await withBase(() => Promise.resolve())
+      await withMember(base, () => Promise.resolve())
+      for (const member of second ? [base, second] : [base]) void tracked(beginAdapters(member)).catch(() => undefined)
     },
     allocate,
     async encodePrompt(tokens, clipSkip, adapted) {
-      if (!promptDims) await withBase(() => Promise.resolve())
+      if (!promptDims) await withMember(base, () => Promise.resolve())
       if (!promptDims) throw new Error('The worker loaded a checkpoint without telling its dims.')
       const hiddenStates = allocate(promptDims.hiddenStates)
       const pooled = promptDims.pooled && allocate(promptDims.pooled)
       const out = { hiddenStates: hiddenStates.handle, ...(pooled && { pooled: pooled.handle }) }
-      const withAdapters = adapted && { adapters: (adapted as RemoteAdapters).uses }
+      const withAdapters = adapted && inText && { adapters: (adapted as RemoteAdapters).uses }
       await run('encodePrompt', { model, tokens: tokens.map((ids) => [...ids]), clipSkip, ...withAdapters, ...out })
       return { hiddenStates, ...(pooled && { pooled }) }
     },
