@@ -17,7 +17,7 @@ import { createPlanner } from './planner.js'
 interface Asked {
   readonly device: string
   readonly rows: number
-  answer(encoderMs: number): void
+  readonly answer: (encoderMs: number) => void
 }
 
 let directory: string

@@ -1,4 +1,5 @@
 import { isSwiftdError, SwiftdError } from '../../engine/errors.js'
+import { withText } from './text-device.js'
 import { placementNeeds, type PlacedRequest } from '../jobs/placement-needs.js'
 import type { JobRecord } from '../jobs/job.js'
 import type { Logger } from '../logger.js'
@@ -112,8 +113,8 @@ export function createPlanner({ devices, roles, cacheDirectory, logger }: Planne
     devices,
     roles,
     check({ placement = {} }) {
-      const { baseDevice, secondDevice, controlNetDevices = [] } = placement
-      const names = [baseDevice, secondDevice, ...controlNetDevices].filter((name) => name !== undefined)
+      const { baseDevice, secondDevice, textDevice, controlNetDevices = [] } = placement
+      const names = [baseDevice, secondDevice, textDevice, ...controlNetDevices].filter((name) => name !== undefined)
       names.forEach((name) =>
         checkDevice(
           name,
@@ -135,7 +136,12 @@ export function createPlanner({ devices, roles, cacheDirectory, logger }: Planne
       const until = beginMeasuring(job, needs, availability)
       if (until) return { kind: 'wait', claims: [], until }
       const subject = devices.length > 1 ? subjectOf(job, needs) : undefined
-      return place(needs, availability, roles, subject && costsOf(profiles, subject, specs))
+      return withText(
+        place(needs, availability, roles, subject && costsOf(profiles, subject, specs)),
+        needs,
+        devices,
+        roles,
+      )
     },
     costs: (request) => costsOf(profiles, readSubject(request, placementNeeds(request).batch), specs),
     async measure(request, free, signal) {
