@@ -1,6 +1,6 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Prepared } from '../../src/daemon/workers/remote-stages.js'
+import type { Prepared } from '../../src/daemon/workers/job-crew.js'
 import { figure, type Figure, type Scenario } from '../harness.js'
 import { plotSvg } from '../plot.js'
 import { aroundSteps, calibrate, lostMs, type Calibration, type CalibrationJobs } from '../serving/calibrate.js'

@@ -1,6 +1,6 @@
 import type { DeviceStep } from '../../src/daemon/protocol/event.js'
 import type { Preloaded } from '../../src/daemon/protocol/preload.js'
-import type { Prepared } from '../../src/daemon/workers/remote-stages.js'
+import type { Prepared } from '../../src/daemon/workers/job-crew.js'
 import type { StageTimes } from '../simulator/model.js'
 import type { StageSamples } from './stage-samples.js'
 import { latencyOf, type MeasuredJob } from './driver.js'

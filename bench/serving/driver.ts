@@ -1,7 +1,7 @@
 import type { DeviceStep } from '../../src/daemon/protocol/event.js'
 import type { GenerateRequest } from '../../src/daemon/protocol/request.js'
 import type { Preloaded, PreloadRequest } from '../../src/daemon/protocol/preload.js'
-import type { Prepared } from '../../src/daemon/workers/remote-stages.js'
+import type { Prepared } from '../../src/daemon/workers/job-crew.js'
 
 /** What the scenarios ask of a job beyond prompt and size: the fields of the HTTP request. */
 export interface AddonFields {

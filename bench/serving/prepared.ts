@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import type { Prepared } from '../../src/daemon/workers/remote-stages.js'
+import type { Prepared } from '../../src/daemon/workers/job-crew.js'
 import type { MeasuredJob } from './driver.js'
 
 /** What workers made ready for jobs, by job, as the daemon's log tells. */

@@ -1,4 +1,4 @@
-import type { Prepared } from '../../src/daemon/workers/remote-stages.js'
+import type { Prepared } from '../../src/daemon/workers/job-crew.js'
 import type { SimulatedJob } from '../simulator/model.js'
 import type { StrategyName } from '../simulator/strategies.js'
 import type { TraceRequest } from '../trace/generate-trace.js'
