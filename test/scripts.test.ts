@@ -7,6 +7,7 @@ import type { Job } from '../src/daemon/protocol/job.js'
 import { parseInfotext } from '../src/engine/image/infotext.js'
 import { readPngText } from '../src/engine/image/png.js'
 import { createSandbox, type Finished, type Sandbox } from './support/sandbox.js'
+import { openTerminal } from './support/terminal.js'
 
 const PATIENTLY = { timeout: 30_000, interval: 50 }
 const STEPS = ['--steps', '2']
@@ -256,5 +257,30 @@ describe('prompts of a file', () => {
     const told = await generate([...STEPS, '-o', 'told-{line}.png'], prompts)
     expect(told.stderr).toMatch(/^Line 1: Step 2\/2 .*\nLine 3: Step 2\/2 .*$/)
     expect((await generate([...STEPS, '-q', '-o', 'told-{line}.png'], prompts)).stderr).toBe('')
+  })
+
+  it('have a bar each in a terminal while they run, and leave their paths there', async () => {
+    const prompts = '{"prompt": "a red star", "numInferenceSteps": 900}\n{"prompt": "x", "stpes": 1}\na green circle'
+    writeFileSync(fileOf('live.txt'), prompts)
+    const args = [...['generate', '--prompts-file', 'live.txt', '-o', 'live-{line}.png'], ...STEPS]
+    const session = openTerminal([process.execPath, resolve('bin/run.js'), ...args], sandbox, { columns: 90 })
+    const text = (): string => session.screen().join('\n')
+    await expect.poll(text, PATIENTLY).toMatch(/^1: █*░+ step \d+\/900 .*\n0 of 3 done · 1 failed · 1 wait$/m)
+    const first = (await sandbox.connect().jobs()).find(({ state }) => state === 'running')
+    await sandbox.connect().cancel(first?.id ?? '')
+    expect((await session.exit).exitCode).toBe(130)
+    expect(text()).not.toContain('of 3 done')
+    const lines = text().split('\n')
+    expect(lines[0]).toMatch(/^Error: Line 1: The job [0-9a-f]{12} was cancelled on the daemon\./)
+    expect(lines.at(-1)).toBe(fileOf('live-3.png'))
+  })
+
+  it.each(['NO_COLOR', 'CI'])('are told in plain lines in a terminal where %s is set', async (name) => {
+    const args = ['generate', '--prompts-file', 'full.txt', ...STEPS, '-o', 'plain-{line}.png']
+    const options = { columns: 200, env: { [name]: '1' } }
+    const session = openTerminal([process.execPath, resolve('bin/run.js'), ...args], sandbox, options)
+    expect((await session.exit).exitCode).toBe(0)
+    expect(session.output).not.toContain('\x1b')
+    expect(session.output).toContain('Line 2: Step 2/2')
   })
 })

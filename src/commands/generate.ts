@@ -7,7 +7,7 @@ import { BaseCommand } from './_shared/base-command.js'
 import { checkFlagsTogether, preferTyped } from './_shared/flag-conflicts.js'
 import { GENERATE_FLAGS } from './_shared/generate-flags.js'
 import type { GenerateResult, GenerateSession } from './_shared/generate-job.js'
-import { generateLines, type LinesResult } from './_shared/generate-many.js'
+import type { LinesResult } from './_shared/generate-many.js'
 import { generateOne } from './_shared/generate-one.js'
 import { createOutput, writeJsonLine, type OutputMode } from './_shared/generate-output.js'
 import type { GenerateFlags } from './_shared/generate-request.js'
@@ -72,7 +72,9 @@ export default class Generate extends BaseCommand {
     const { signal } = interruption
     const session: GenerateSession = { client, paths, flags, target, output, signal, quiet: isSilent(flags) }
     try {
-      return await (lines ? generateLines(session, source) : generateOne(session, prompt))
+      if (!lines) return await generateOne(session, prompt)
+      const { generateLines } = await import('./_shared/generate-many.js')
+      return await generateLines(session, source)
     } finally {
       interruption.dispose()
       await client.close()

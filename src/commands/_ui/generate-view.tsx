@@ -43,9 +43,16 @@ function PreviewPicture(props: { readonly preview: Preview; readonly columns: nu
   ))
 }
 
+interface StepBarProps {
+  readonly view: JobView
+  readonly width: number
+  /** Cells of the bar, where there is room. */
+  readonly bar?: number
+}
+
 /** A bar with the numbers behind it, in one line. */
-export function StepBar({ view, width }: { readonly view: JobView; readonly width: number }) {
-  const length = width >= WIDE ? BAR_WIDTH : Math.max(4, Math.min(12, width - 16))
+export function StepBar({ view, width, bar = BAR_WIDTH }: StepBarProps) {
+  const length = width >= WIDE ? bar : Math.max(4, Math.min(12, width - 16))
   const filled = Math.round((view.step / view.total) * length)
   return (
     <Text wrap="truncate">

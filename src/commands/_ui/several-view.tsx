@@ -34,6 +34,9 @@ export function SeveralView({ view }: { readonly view: ManyJobs }) {
   )
 }
 
+/** Shorter than that of a single job, for the number of the line. */
+const BAR_WIDTH = 16
+
 /** Wide terminals have room for the prompt. */
 const WITH_PROMPT = 100
 
@@ -47,7 +50,7 @@ function JobRow({ job, width }: { readonly job: JobOfMany; readonly width: numbe
       </Box>
       <Box flexShrink={width >= WITH_PROMPT ? 0 : 1}>
         {view.total > 0 ? (
-          <StepBar view={view} width={width - label.length} />
+          <StepBar view={view} width={width - label.length} bar={BAR_WIDTH} />
         ) : (
           <Text wrap="truncate">{headline(view)}</Text>
         )}
