@@ -65,7 +65,7 @@ export default class Generate extends BaseCommand {
     const target = checkOutput(flags.output)
     const mode = modeOf(flags, json)
     const paths = daemonPaths()
-    const interruption = listenForInterruption(flags.timeout)
+    const interruption = listenForInterruption({ timeoutSeconds: flags.timeout, several: lines })
     const live = !isSilent(flags) && isInteractiveTerminal()
     const output = createOutput({ mode, live })
     const client = createClient(paths.socket)
