@@ -23,7 +23,7 @@ const ON_CPU0: GenerateRequest = {
 const SPLIT: GenerateRequest = {
   ...ON_CPU0,
   latentParallel: true,
-  placement: { baseDevice: 'cpu:0', secondDevice: 'cpu:1' },
+  placement: { baseDevice: 'cpu:0', secondDevice: 'cpu:1', controlNetDevices: ['cpu:2'] },
 }
 const MANY_STEPS = { ...SPLIT, numInferenceSteps: 40 }
 
@@ -151,8 +151,7 @@ describe('a lost worker', () => {
   })
 
   it('of a ControlNet that only the second device asks is replaced, and the job stays split', async () => {
-    const placement = { ...SPLIT.placement, controlNetDevices: ['cpu:2'] }
-    const request = { ...MANY_STEPS, controls: [{ ...CANNY, guessMode: true }], placement }
+    const request = { ...MANY_STEPS, controls: [{ ...CANNY, guessMode: true }] }
     const undisturbed = await draw(client, request)
     const disturbed = await drawDisturbed(client, request, { device: 'cpu:2' })
     expectSamePixels(disturbed, undisturbed)

@@ -52,11 +52,15 @@ async function measureSplit(run: RunJob, label: string, request: GenerateRequest
     ...(secondDevice && { latentParallel: true }),
     placement: { baseDevice, controlNetDevices: [baseDevice], ...(secondDevice && { secondDevice }) },
   })
-  const { one, two, both } = await measureInTurn(ROUNDS, {
-    one: () => run(on('cpu:0')),
-    two: () => run(on('cpu:0', 'cpu:1')),
-    both: () => run(on('cpu:2')),
-  })
+  const placements = { one: on('cpu:0'), two: on('cpu:0', 'cpu:1'), both: on('cpu:2') }
+  // One step warms up everything.
+  for (const each of Object.values(placements)) await run({ ...each, numInferenceSteps: 1 })
+  const tasks = {
+    one: () => run(placements.one),
+    two: () => run(placements.two),
+    both: () => run(placements.both),
+  }
+  const { one, two, both } = await measureInTurn(ROUNDS, tasks, 0)
   return {
     [`step on two devices, of one${label}`]: stepRatio(two, one, GOAL),
     [`the same, of one with both threads${label}`]: stepRatio(two, both),

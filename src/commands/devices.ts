@@ -71,7 +71,7 @@ export default class Devices extends BaseCommand {
   }
 }
 
-const COLUMNS = ['DEVICE', 'THREADS', 'ROLES', 'STATE', 'JOB', 'PID', 'RESTARTS', 'LAST FAILURE']
+const COLUMNS = ['DEVICE', 'THREADS', 'STATE', 'JOB', 'ROLES', 'PID', 'RESTARTS', 'LAST FAILURE']
 
 function overview(plan: Plan): string {
   return [formatColumns([COLUMNS, ...plan.devices.map(row)]), '', describeChoice(plan), ...plan.notes].join('\n')
@@ -88,12 +88,12 @@ function row({
   reason = '',
 }: Plan['devices'][number]): string[] {
   const process = pid === undefined ? '' : String(pid)
-  return [name, String(threads), roles.join(', '), state, jobId, process, String(restarts), reason]
+  return [name, String(threads), state, jobId, roles.join(', '), process, String(restarts), reason]
 }
 
 function describeChoice({ model, width, height, chosen }: Plan): string {
   if (!chosen) return `The next job of ${model} at ${width}x${height} has to wait.`
-  return `The next job of ${model} at ${width}x${height} runs on ${chosen.description}.`
+  return `The next job of ${model} at ${width}x${height}: ${chosen.description}.`
 }
 
 /** The candidates with the choice marked. */

@@ -5,7 +5,7 @@ import { openCheckpoint } from '../engine/weights/checkpoint.js'
 import type { DeviceRoles } from './placement/roles.js'
 import type { ParsedPreload, Preloaded } from './protocol/preload.js'
 import type { DeviceWorker } from './workers/device-worker.js'
-import { deadlineOf } from './workers/remote-stages.js'
+import { deadlineOf } from './workers/deadlines.js'
 import type { Method, Parameters, Result } from './workers/messages.js'
 
 /** The daemon's devices and what they are for. */

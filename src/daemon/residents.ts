@@ -4,7 +4,7 @@ import { listModels } from './models/registry.js'
 import type { Resident } from './protocol/status.js'
 import type { DeviceWorker } from './workers/device-worker.js'
 import type { Resident as WorkerResident } from './workers/messages.js'
-import { deadlineOf } from './workers/remote-stages.js'
+import { deadlineOf } from './workers/deadlines.js'
 
 /** Whoever asks for the status waits this long for a worker that is busy with a long call. */
 const PATIENCE_MS = 500

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import type { Job } from '../../src/daemon/protocol/job.js'
-import type { Prepared } from '../../src/daemon/workers/remote-stages.js'
+import type { Prepared } from '../../src/daemon/workers/job-crew.js'
 import type { Sandbox } from './sandbox.js'
 
 /** What the workers prepared for a job, as the daemon's log tells. */

@@ -82,6 +82,12 @@ export const PLACEMENT_FLAGS = {
     helpValue: 'NAME',
     helpGroup: 'DEVICES',
   }),
+  'text-device': Flags.string({
+    description: 'The device of the text encoders and the autoencoder. By default the base device.',
+    ...settingFlag('text-device'),
+    helpValue: 'NAME',
+    helpGroup: 'DEVICES',
+  }),
   'controlnet-device': listFlag({
     description: 'The device of a ControlNet, in their order.',
     ...settingFlag('controlnet-device'),

@@ -48,7 +48,6 @@ export function fieldsOf(flags: GenerateFlags): RequestFields {
     loraBound: flags['lora-bound'],
     loraAt: flags['lora-at'],
     loraPartial: flags['lora-partial'],
-    // Its default may be more than the flag can say.
     latentParallel: flags['latent-parallel'],
     placement: placementOf(flags),
   }
@@ -76,6 +75,7 @@ function placementOf(flags: GenerateFlags): RequestFields['placement'] {
   const placement = {
     baseDevice: flags['base-device'],
     secondDevice: flags['second-device'],
+    textDevice: flags['text-device'],
     controlNetDevices: flatten<string>(flags['controlnet-device']),
   }
   return Object.values(placement).some((value) => value !== undefined) ? placement : undefined

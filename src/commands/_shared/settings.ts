@@ -99,6 +99,11 @@ export const SETTINGS = {
     description: 'The device of the second half of guidance.',
     usual: 'the next that is free',
   }),
+  'text-device': setting(text('the name of a device, such as cpu:1'), {
+    env: 'SWIFTD_TEXT_DEVICE',
+    description: 'The device of the text encoders and the autoencoder.',
+    usual: 'the base device',
+  }),
   'controlnet-device': setting(list('names of devices, such as cpu:1,cpu:2', names), {
     env: 'SWIFTD_CONTROLNET_DEVICE',
     description: 'The devices of the ControlNets, in their order.',

@@ -30,45 +30,60 @@ export interface JobContext {
  * Whatever happens ends up in the job's events; nothing is thrown.
  */
 export async function runJob(job: JobRecord, placement: Placement, context: JobContext): Promise<void> {
-  const { arena, logger, cacheDirectory } = context
-  const { request } = job
-  const log = logger.child({ job: job.id, device: placement.base.device.name })
-  const began = performance.now()
+  const log = context.logger.child({ job: job.id, device: placement.base.device.name })
   let stages: RemoteStages | undefined
+  let end: () => void
   try {
-    const checkpoint = openCheckpoint(request.modelPath, request.modelOptions)
+    const began = performance.now()
+    const { request } = job
     const adapters = planAdapters(request)
     const notes = [...placement.notes, ...adapters.notes]
     notes.forEach((message) => job.emit({ type: 'warning', message }))
-    let appliedAt: number | undefined
-    stages = createRemoteStages({
-      ...{ placement, arena, checkpoint, modelOptions: request.modelOptions, signal: job.signal },
-      ...(adapters.uses.length > 0 && { adapters: adapters.uses }),
-      controls: jobControls(job),
-      onRestart: (device, reason) => job.emit({ type: 'worker-restarted', device, step: job.step, reason }),
-      onNote: (message) => job.emit({ type: 'warning', message }),
-      onPrepared: (prepared) => log.info({ prepared }, 'prepared for the job'),
-      onAdapters: ({ call }) => {
-        appliedAt = call
-        job.emit({ type: 'adapters-applied', step: call, loras: request.loras.map(({ name }) => name) })
-      },
-    })
+    const run = openRun(job, placement, adapters, context, log)
+    ;({ stages } = run)
     await stages.load()
     const loadMs = performance.now() - began
     job.emit({ type: 'model-loaded', model: request.model, elapsedMs: loadMs })
 
-    await generateImages(job, { checkpoint, stages, adapters, cacheDirectory, appliedAt: () => appliedAt })
+    await generateImages(job, run)
     const [{ time: created }] = job.events
     const queuedMs = (job.describe().startedAt ?? created) - created
     const timings = { queuedMs, loadMs, generateMs: performance.now() - began - loadMs, runtimeMs: stages.runtimeMs }
     log.info({ timings }, 'job completed')
-    job.complete(timings)
+    end = () => job.complete(timings)
   } catch (error) {
     log.warn({ err: error }, 'job ended early')
-    job.fail(error)
-  } finally {
-    await stages?.close()
+    end = () => job.fail(error)
   }
+  // Its end is told when nothing of it is left: whoever waits for it may ask for the devices and the memory at once.
+  await stages?.close().catch((error: unknown) => log.error({ err: error }, 'the tensors of a job were not released'))
+  end()
+}
+
+/** The stages of a job, which tell their news as events of the job. */
+function openRun(
+  job: JobRecord,
+  placement: Placement,
+  adapters: AdapterPlan,
+  { arena, cacheDirectory }: JobContext,
+  log: Logger,
+): RunParts {
+  const { request } = job
+  const checkpoint = openCheckpoint(request.modelPath, request.modelOptions)
+  let appliedAt: number | undefined
+  const stages = createRemoteStages({
+    ...{ placement, arena, checkpoint, modelOptions: request.modelOptions, signal: job.signal },
+    ...(adapters.uses.length > 0 && { adapters: { uses: adapters.uses, inText: adapters.inText } }),
+    controls: jobControls(job),
+    onRestart: (device, reason) => job.emit({ type: 'worker-restarted', device, step: job.step, reason }),
+    onNote: (message) => job.emit({ type: 'warning', message }),
+    onPrepared: (prepared) => log.info({ prepared }, 'prepared for the job'),
+    onAdapters: ({ call }) => {
+      appliedAt = call
+      job.emit({ type: 'adapters-applied', step: call, loras: request.loras.map(({ name }) => name) })
+    },
+  })
+  return { checkpoint, stages, adapters, cacheDirectory, appliedAt: () => appliedAt }
 }
 
 interface RunParts {

@@ -73,9 +73,14 @@ function assignments(places: readonly string[], count: number): string[][] {
   return ways
 }
 
-/** Devices are equal that have the same kind and threads: what differs by their number only is the same. */
+/** Devices of one kind are taken to be equally fast: they differ by their number only. */
+export function kindOf({ name, threads }: DeviceSpec): string {
+  return `${name.split(':')[0]}=${threads}`
+}
+
+/** Of those that differ only by which of several equal devices does what, the first one. */
 function withoutEquals(candidates: readonly Candidate[], devices: readonly DeviceSpec[]): Candidate[] {
-  const kinds = new Map(devices.map(({ name, threads }) => [name, `${name.split(':')[0]}=${threads}`]))
+  const kinds = new Map(devices.map((device) => [device.name, kindOf(device)]))
   const seen = new Set<string>()
   return candidates.filter(({ base, second, controlNets, secondControlNets }) => {
     const order: string[] = []

@@ -1,6 +1,6 @@
 import { unlessAborted } from '../workers/crew.js'
 import type { DeviceWorker } from '../workers/device-worker.js'
-import { deadlineOf } from '../workers/remote-stages.js'
+import { deadlineOf } from '../workers/deadlines.js'
 import type { Share } from './predict.js'
 import type { Profiles } from './profiles.js'
 import type { Subject } from './subject.js'

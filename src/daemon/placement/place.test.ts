@@ -161,7 +161,7 @@ describe('placement by predicted steps', () => {
     const options = { threads, costs: costsOf(threads) }
     expect(told(needs, ['idle', 'idle'], options)).toBe('halves on cpu:0 and cpu:1')
     expect(notes(needs, ['idle', 'idle'], options)).toEqual([
-      'Latent parallelism is predicted to be slower than one device: 50 ms for a step on cpu:0 and cpu:1, 25 ms on cpu:0 ' +
+      'Latent parallelism is predicted to be slower than one device: 51 ms for a step on cpu:0 and cpu:1, 25 ms on cpu:0 ' +
         'alone. Leave it out, or set it to auto.',
     ])
     expect(told({ latentParallel: 'auto' }, ['idle', 'idle'], options)).toBe('cpu:0')

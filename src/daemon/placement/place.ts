@@ -1,5 +1,5 @@
 import type { DeviceWorker } from '../workers/device-worker.js'
-import { listCandidates, type CandidateOptions } from './candidates.js'
+import { kindOf, listCandidates, type CandidateOptions } from './candidates.js'
 import { assignAsked, isBase, keptForControlNets, placeByRule } from './place-by-rule.js'
 import type { Availability, Placement, PlacementChoice, PlacementNeeds } from './placement.js'
 import { fastest, predictStepMs, type Candidate, type PredictedCandidate, type StageCosts } from './predict.js'
@@ -82,11 +82,15 @@ export function withoutSplit(options: CandidateOptions): CandidateOptions {
   return { ...options, seconds: [], mustSplit: false }
 }
 
-/** What to say if one of the devices would be faster without the other. */
+/**
+ * What to say if one of the devices would be faster without the other. Of equal devices nothing is said: there is no faster
+ * one, and what the times of small models say otherwise is mostly noise.
+ */
 function slowerThanAlone(candidate: Candidate, options: CandidateOptions, costs: StageCosts): string | undefined {
   const { base, second } = candidate
   if (second === undefined) return undefined
   const both = [...options.bases, ...options.seconds].filter(({ name }) => name === base || name === second)
+  if (new Set(both.map(kindOf)).size < 2) return undefined
   const alone = fastest(predictAll(listCandidates({ ...withoutSplit(options), bases: both }), costs))
   const stepMs = predictStepMs(candidate, costs)
   if (stepMs === undefined || alone?.stepMs === undefined || alone.stepMs >= stepMs) return undefined

@@ -13,12 +13,15 @@ export interface PlacementNeeds {
   readonly secondDevice?: string
   /** One for each ControlNet; the last one serves those that are left. */
   readonly controlNetDevices?: readonly string[]
+  readonly textDevice?: string
 }
 
 /** Which devices a job runs on. */
 export interface Placement {
-  /** Runs the text encoders, the UNet and the autoencoder, and the denoising loop. */
+  /** Runs the UNet and the denoising loop, and whatever has no device of its own. */
   readonly base: DeviceWorker
+  /** Runs the text encoders and the autoencoder. @default the base */
+  readonly text?: DeviceWorker
   /** Runs half of each batch. */
   readonly second?: DeviceWorker
   /** One for each ControlNet of the job. The base stands for whoever computes the UNet: they compute it themselves. */

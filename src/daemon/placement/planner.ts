@@ -1,4 +1,5 @@
 import { isSwiftdError, SwiftdError } from '../../engine/errors.js'
+import { withText } from './text-device.js'
 import { placementNeeds, type PlacedRequest } from '../jobs/placement-needs.js'
 import type { JobRecord } from '../jobs/job.js'
 import type { Logger } from '../logger.js'
@@ -102,18 +103,18 @@ export function createPlanner({ devices, roles, cacheDirectory, logger }: Planne
     if (sharesOf(needs).every(known)) return undefined
     asked.add(job)
     const message = 'Measuring on which devices this job is fastest; the daemon remembers it.'
-    job.emit({ type: 'warning', message })
-    return measure(needs, subject, job.signal, job).catch((error: unknown) => {
-      logger.warn({ err: error, job: job.id }, 'not all stages were measured')
-    })
+    const timer = setTimeout(() => job.emit({ type: 'warning', message }), TOLD_AFTER_MS)
+    return measure(needs, subject, job.signal, job)
+      .catch((error: unknown) => logger.warn({ err: error, job: job.id }, 'not all stages were measured'))
+      .finally(() => clearTimeout(timer))
   }
 
   return {
     devices,
     roles,
     check({ placement = {} }) {
-      const { baseDevice, secondDevice, controlNetDevices = [] } = placement
-      const names = [baseDevice, secondDevice, ...controlNetDevices].filter((name) => name !== undefined)
+      const { baseDevice, secondDevice, textDevice, controlNetDevices = [] } = placement
+      const names = [baseDevice, secondDevice, textDevice, ...controlNetDevices].filter((name) => name !== undefined)
       names.forEach((name) =>
         checkDevice(
           name,
@@ -135,7 +136,12 @@ export function createPlanner({ devices, roles, cacheDirectory, logger }: Planne
       const until = beginMeasuring(job, needs, availability)
       if (until) return { kind: 'wait', claims: [], until }
       const subject = devices.length > 1 ? subjectOf(job, needs) : undefined
-      return place(needs, availability, roles, subject && costsOf(profiles, subject, specs))
+      return withText(
+        place(needs, availability, roles, subject && costsOf(profiles, subject, specs)),
+        needs,
+        devices,
+        roles,
+      )
     },
     costs: (request) => costsOf(profiles, readSubject(request, placementNeeds(request).batch), specs),
     async measure(request, free, signal) {
@@ -150,6 +156,9 @@ export function createPlanner({ devices, roles, cacheDirectory, logger }: Planne
     },
   }
 }
+
+/** A measurement that takes longer is told to whoever waits for the job. */
+const TOLD_AFTER_MS = 10_000
 
 const UNMEASURED = new Set<string>(['CANCELLED', 'WORKER_LOST', 'OUT_OF_MEMORY'])
 

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pino } from 'pino'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { openProfiles, type Profiles } from './profiles.js'
+import { costsOf, openProfiles, type Profiles } from './profiles.js'
 import type { Subject } from './subject.js'
 
 const SUBJECT: Subject = {
@@ -51,6 +51,27 @@ describe('profiles', () => {
     expect(half({ ...BARE, modelKey: '/model 2' })).toBeUndefined()
     // What matters is how many rows there are, not which share of a batch they were.
     expect(profiles.times({ ...BARE, rows: { full: 1, half: 1 } }, DEVICE, 'full')).toBeDefined()
+  })
+
+  it('count for all devices of a kind, the shortest of each stage', () => {
+    const profiles = open()
+    const [equal, other] = [
+      { name: 'cpu:1', threads: 1 },
+      { name: 'cpu:2', threads: 2 },
+    ]
+    const costs = costsOf(profiles, SUBJECT, [DEVICE, equal, other])
+    const put = (device: typeof DEVICE, encoderMs: number, decoderMs: number) => {
+      for (const control of [0, 1])
+        profiles.put(SUBJECT, device, 'full', { encoderMs, decoderMs, controlNetMs: 1 }, control)
+    }
+    put(DEVICE, 2, 5)
+    put(other, 1, 1)
+    expect(costs('cpu:1', 'full')).toBeUndefined()
+    put(equal, 3, 4)
+    const both = { encoderMs: 2, decoderMs: 4, controlNetMs: [1, 1] }
+    expect([costs('cpu:0', 'full'), costs('cpu:1', 'full')]).toEqual([both, both])
+    expect(costs('cpu:2', 'full')).toMatchObject({ encoderMs: 1 })
+    expect(costs('cpu:3', 'full')).toBeUndefined()
   })
 
   it('outlive the daemon', async () => {

@@ -5,6 +5,7 @@ import { z } from 'zod'
 import type { Logger } from '../logger.js'
 import { SWIFTD_VERSION } from '../protocol/version.js'
 import type { DeviceSpec } from '../workers/devices.js'
+import { kindOf } from './candidates.js'
 import type { Share, StageCosts, StageTimes } from './predict.js'
 import type { Subject } from './subject.js'
 
@@ -76,11 +77,24 @@ export function openProfiles(cacheDirectory: string, logger: Logger): Profiles {
   }
 }
 
-/** The costs of a subject's stages on some devices. */
+/** The costs of a subject's stages on some devices. Of devices of one kind the shortest times count for each of them. */
 export function costsOf(profiles: Profiles, subject: Subject, devices: readonly DeviceSpec[]): StageCosts {
   return (name, share) => {
     const device = devices.find((each) => each.name === name)
-    return device && profiles.times(subject, device, share)
+    const own = device && profiles.times(subject, device, share)
+    if (!own) return undefined
+    const equals = devices.filter((each) => kindOf(each) === kindOf(device))
+    return shortest([own, ...equals.flatMap((each) => profiles.times(subject, each, share) ?? [])])
+  }
+}
+
+function shortest(times: readonly [StageTimes, ...StageTimes[]]): StageTimes {
+  return {
+    encoderMs: Math.min(...times.map(({ encoderMs }) => encoderMs)),
+    decoderMs: Math.min(...times.map(({ decoderMs }) => decoderMs)),
+    controlNetMs: times[0].controlNetMs.map((_, index) =>
+      Math.min(...times.map(({ controlNetMs }) => controlNetMs[index])),
+    ),
   }
 }
 

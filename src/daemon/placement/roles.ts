@@ -7,11 +7,13 @@ export interface DeviceRoles {
   readonly base: readonly string[]
   /** Those that run ControlNets; where one of them is no base device, it runs nothing else. */
   readonly controlNet: readonly string[]
+  /** The one that runs the text encoders and the autoencoder. @default each job's base device */
+  readonly text?: string
 }
 
 /**
- * The roles of SWIFTD_BASE_DEVICES and SWIFTD_CONTROLNET_DEVICES, lists of names such as `cpu:0,cpu:1`. A device that is
- * named for ControlNets only runs no base models.
+ * The roles of SWIFTD_BASE_DEVICES and SWIFTD_CONTROLNET_DEVICES, lists of names such as `cpu:0,cpu:1`, and of
+ * SWIFTD_TEXT_DEVICE. A device that is named for ControlNets only runs no base models.
  * @throws SwiftdError INVALID_REQUEST for a device that the daemon does not have
  */
 export function rolesFromEnvironment(
@@ -22,7 +24,8 @@ export function rolesFromEnvironment(
   const controlNet = readNames(environment.SWIFTD_CONTROLNET_DEVICES, names)
   const base = readNames(environment.SWIFTD_BASE_DEVICES, names)
   const others = names.filter((name) => !controlNet.includes(name))
-  return { controlNet, base: base.length > 0 ? base : others.length > 0 ? others : names }
+  const [text] = readNames(environment.SWIFTD_TEXT_DEVICE, names)
+  return { controlNet, base: base.length > 0 ? base : others.length > 0 ? others : names, ...(text && { text }) }
 }
 
 function readNames(text: string | undefined, known: readonly string[]): string[] {

@@ -89,7 +89,7 @@ describe('generate request', () => {
     ],
     [
       { prompt: 'x', placement: { device: 'cpu:0' } },
-      'placement has the unknown field "device"; known are baseDevice, secondDevice, controlNetDevices.',
+      'placement has the unknown field "device"; known are baseDevice, secondDevice, textDevice, controlNetDevices.',
     ],
     [
       { prompt: 'x', latentParallel: false, placement: { secondDevice: 'cpu:1' } },

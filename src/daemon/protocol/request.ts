@@ -12,10 +12,12 @@ import { EMPHASES, GENERATORS, NOISE_CONVENTIONS, PROMPT_SYNTAXES, RESIZE_MODES,
 /** Which devices a job runs on, by name. Whatever is not given is chosen by the daemon. */
 const PlacementSchema = z.strictObject(
   {
-    /** Runs the text encoders, the UNet and the autoencoder. */
+    /** Runs the UNet, and whatever has no device of its own. */
     baseDevice: text('the name of a device').optional(),
     /** Runs half of the batch with `latentParallel`. */
     secondDevice: text('the name of a device').optional(),
+    /** Runs the text encoders and the autoencoder. */
+    textDevice: text('the name of a device').optional(),
     /** One for each ControlNet, in their order; the last one runs those that are left. */
     controlNetDevices: z.array(text('the name of a device'), { error: 'must be a list of devices' }).optional(),
   },

@@ -82,6 +82,7 @@ async function prepareAdapters(
   const before = new Set<CachedAdapters>(cache.entries().map(({ value }) => value))
   const lease = await cache.acquire(model, descriptions)
   try {
+    lease.value.begin()
     if (whole) await lease.value.whole()
     const { unmatched, byteLength, runtimeMs } = lease.value
     return {

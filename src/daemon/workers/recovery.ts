@@ -1,32 +1,28 @@
 import { SwiftdError } from '../../engine/errors.js'
-import type { Placement } from '../placement/placement.js'
 
 /** A job goes on after this many deaths of its workers; one whose workers die more often is what kills them. */
 const MAX_RESTARTS = 3
 
 /** Counts the workers that a job lost, and tells of them. */
 export interface Recovery {
-  /** The base device's worker is gone. @throws SwiftdError WORKER_LOST when the job is given up */
-  baseLost(error: SwiftdError): void
-  /** Another device's worker is gone. @throws the same */
+  /** A device's worker is gone. @throws SwiftdError WORKER_LOST when the job is given up */
   lost(device: string, error: SwiftdError): void
   /** The job goes on in another way. */
   note(sentence: string): void
 }
 
 export interface RecoveryOptions {
-  readonly placement: Placement
   readonly onRestart: (device: string, reason: string) => void
   readonly onNote: (sentence: string) => void
 }
 
-export function createRecovery({ placement, onRestart, onNote }: RecoveryOptions): Recovery {
+export function createRecovery({ onRestart, onNote }: RecoveryOptions): Recovery {
   let restarts = 0
   const lost = (device: string, error: SwiftdError): void => {
     if (++restarts > MAX_RESTARTS) throw gaveUp(device, restarts, error)
     onRestart(device, error.message)
   }
-  return { baseLost: (error) => lost(placement.base.device.name, error), lost, note: onNote }
+  return { lost, note: onNote }
 }
 
 function gaveUp(device: string, restarts: number, error: SwiftdError): SwiftdError {

@@ -6,6 +6,7 @@ import { createScheduler } from '../../engine/sampling/schedulers/index.js'
 import type { Checkpoint } from '../../engine/weights/checkpoint.js'
 import { isWorkerLost, type CrewMember } from './crew.js'
 import { rowsOfValues, writePlan } from './denoise-message.js'
+import type { JobCrew } from './job-crew.js'
 import type { DenoisePlanMessage, DenoiseProgress, Parameters } from './messages.js'
 import { allocateParts, assignParts, splitRows } from './parts.js'
 import type { ModelReference, Part } from './passes/messages.js'
@@ -22,14 +23,7 @@ export interface AdaptersApplied {
 export interface RemoteDenoiseOptions {
   readonly model: ModelReference
   readonly checkpoint: Checkpoint
-  readonly base: CrewMember
-  readonly second: CrewMember | undefined
-  /** One for each ControlNet of the plan. */
-  readonly controlNets: readonly CrewMember[]
-  /** Likewise for the rows of the second device; undefined is whoever computes them. */
-  readonly secondControlNets: readonly (CrewMember | undefined)[]
-  /** Prepares a ControlNet on the base device instead. */
-  readonly coLocate: (index: number) => CrewMember
+  readonly crew: JobCrew
   readonly recovery: Recovery
   readonly allocate: (dims: readonly number[]) => ArenaTensor
   readonly signal: AbortSignal
@@ -51,10 +45,11 @@ interface Crew {
  * in the arena, so after a death the loop goes on from its last finished step, to the same bits.
  */
 export function createRemoteDenoise(options: RemoteDenoiseOptions) {
-  const { model, checkpoint, base, recovery, signal, deadlineMs } = options
-  const controlNets = [...options.controlNets]
-  const secondControlNets = [...options.secondControlNets]
-  let { second } = options
+  const { model, checkpoint, recovery, signal, deadlineMs } = options
+  const { base, coLocate } = options.crew
+  const controlNets = [...options.crew.controlNets]
+  const secondControlNets = [...options.crew.secondControlNets]
+  let { second } = options.crew
 
   /** All workers, prepared. Without the second device's the loop goes on with the base device alone. */
   async function readyCrew(finished: number): Promise<Crew> {
@@ -83,7 +78,7 @@ export function createRemoteDenoise(options: RemoteDenoiseOptions) {
       if (!isWorkerLost(error)) throw error
       if (device.status.state !== 'failed' || device === base.device) throw new PeerLost(name, error.message)
       recovery.note(`${base.device.device.name} computes a ControlNet of ${name}: ${error.message}`)
-      const coLocated = options.coLocate(index)
+      const coLocated = coLocate(index)
       members[index] = coLocated
       return coLocated.ready()
     }
@@ -100,7 +95,7 @@ export function createRemoteDenoise(options: RemoteDenoiseOptions) {
 
   async function recover(error: unknown, crew: Crew | undefined, finished: number): Promise<void> {
     if (!isWorkerLost(error) || signal.aborted) throw error
-    if (!(error instanceof PeerLost)) return recovery.baseLost(error)
+    if (!(error instanceof PeerLost)) return recovery.lost(base.device.device.name, error)
     const others = crew ? [crew.second, ...crew.controlNets, ...crew.secondControlNets] : []
     const worker = others.find((each) => each?.peer.device === error.device)
     await endWorker(worker)

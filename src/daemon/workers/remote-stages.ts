@@ -2,9 +2,11 @@ import { fromRgbImages, type RgbImage } from '../../engine/image/pixels.js'
 import type { Stages } from '../../engine/pipeline/stages.js'
 import type { Checkpoint, CheckpointOptions } from '../../engine/weights/checkpoint.js'
 import type { Placement } from '../placement/placement.js'
-import { createCrewMember, isWorkerLost, type CrewMember } from './crew.js'
+import { isWorkerLost, type CrewMember } from './crew.js'
+import { deadlineOf } from './deadlines.js'
 import { handleOf, type RemoteAdapters, type RemoteControl } from './denoise-message.js'
-import type { Method, Parameters, Result } from './messages.js'
+import { createJobCrew, type Prepared } from './job-crew.js'
+import type { Parameters, Result } from './messages.js'
 import { createRecovery } from './recovery.js'
 import { createRemoteDenoise, type AdaptersApplied } from './remote-denoise.js'
 import type { ArenaTensor, TensorArena } from './tensor-arena.js'
@@ -26,7 +28,11 @@ export interface RemoteStagesOptions {
   readonly checkpoint: Checkpoint
   /** How the workers open it. */
   readonly modelOptions?: CheckpointOptions
-  readonly adapters?: Parameters<'prepareAdapters'>['adapters']
+  readonly adapters?: {
+    readonly uses: Parameters<'prepareAdapters'>['adapters']
+    /** Whether they change the text encoders, so that prompts have to wait for them. */
+    readonly inText: boolean
+  }
   readonly controls?: readonly JobControl[]
   /** Cancels what runs. */
   readonly signal: AbortSignal
@@ -38,13 +44,6 @@ export interface RemoteStagesOptions {
   readonly onAdapters?: (applied: AdaptersApplied) => void
   /** Told what a ControlNet or LoRAs cost before a worker had them. */
   readonly onPrepared?: (prepared: Prepared) => void
-}
-
-/** What a worker has for a job besides the model. LoRAs may still be computed then. */
-export interface Prepared extends Pick<Result<'prepareControlNet'>, 'cached' | 'byteLength' | 'elapsedMs'> {
-  readonly device: string
-  readonly kind: 'controlnet' | 'lora'
-  readonly paths: readonly string[]
 }
 
 /** The stages of one job on its devices. */
@@ -63,33 +62,13 @@ export interface RemoteStages extends Stages {
   close(): Promise<void>
 }
 
-/** Longest plausible times, on slow machines too; a worker that takes longer hangs and is replaced. */
-const DEADLINES_MS: Readonly<Record<Method, number>> = {
-  load: 15 * 60_000,
-  unload: 60_000,
-  encodePrompt: 10 * 60_000,
-  prepareControlNet: 15 * 60_000,
-  prepareAdapters: 15 * 60_000,
-  settle: 30 * 60_000,
-  residents: 60_000,
-  measure: 30 * 60_000,
-  // From step to step.
-  denoise: 30 * 60_000,
-  decodeLatents: 30 * 60_000,
-  encodeImage: 30 * 60_000,
-}
-
-/** How long a worker may take for a request, in milliseconds. */
-export function deadlineOf(method: Method): number {
-  return DEADLINES_MS[method]
-}
-
 /**
  * Stages that call the workers of a job's devices; tensors lie in the arena and belong to the daemon, so a worker's death
  * loses nothing but the request in flight. That one is sent again to the replacement: whoever uses the stages does not notice.
  */
 export function createRemoteStages(options: RemoteStagesOptions): RemoteStages {
-  const { placement, arena, checkpoint, modelOptions, adapters: uses, controls = [], signal } = options
+  const { placement, arena, checkpoint, modelOptions, controls = [], signal } = options
+  const { uses, inText = false } = options.adapters ?? {}
   const model = { path: checkpoint.path, ...(modelOptions && { options: modelOptions }) }
   const tensors = new Set<ArenaTensor>()
   const inFlight = new Set<Promise<unknown>>()
@@ -110,55 +89,21 @@ export function createRemoteStages(options: RemoteStagesOptions): RemoteStages {
     return tracked
   }
 
-  function tellPrepared(
-    { peer: { device } }: WorkerProcess,
-    what: Pick<Prepared, 'kind' | 'paths'>,
-    { cached, byteLength, elapsedMs }: Result<'prepareControlNet' | 'prepareAdapters'>,
-  ): void {
-    options.onPrepared?.({ device, ...what, cached, byteLength, elapsedMs })
-  }
-
-  async function prepareModel(worker: WorkerProcess): Promise<void> {
-    const result = await worker.request('load', { model }, { signal, deadlineMs: DEADLINES_MS.load })
-    promptDims = result.promptDims
-    if (!uses) return
-    const request = { model, adapters: uses, whole: false }
-    const ask = { signal, deadlineMs: DEADLINES_MS.prepareAdapters }
-    const prepared = await worker.request('prepareAdapters', request, ask)
-    tellPrepared(worker, { kind: 'lora', paths: uses.map(({ path }) => path) }, prepared)
-  }
-
   const remoteControls = controls.map(({ path, picture, pictureKey }, index): RemoteControl => {
     const { data, dims } = fromRgbImages([picture], 'unit')
     const shared = allocate(dims)
     shared.data.set(data)
     return { key: String(index), path, base: model, picture: shared.handle, pictureKey }
   })
-  const base = createCrewMember(placement.base, prepareModel, signal)
-  const second = placement.second && createCrewMember(placement.second, prepareModel, signal)
-  const controlMember = (index: number, device = placement.controlNets[index] ?? placement.base): CrewMember => {
-    const { path, picture, pictureKey } = remoteControls[index]
-    const request = { path, base: model, picture: { picture, pictureKey } }
-    const prepare = async (worker: WorkerProcess): Promise<void> => {
-      const ask = { signal, deadlineMs: DEADLINES_MS.prepareControlNet }
-      tellPrepared(
-        worker,
-        { kind: 'controlnet', paths: [path] },
-        await worker.request('prepareControlNet', request, ask),
-      )
-    }
-    return createCrewMember(device, prepare, signal)
-  }
-  const controlNets = remoteControls.map((_, index) => controlMember(index))
-  const secondControlNets = remoteControls.map((_, index) => {
-    const first = placement.controlNets[index] ?? placement.base
-    const { [index]: device = first } = placement.secondControlNets ?? []
-    // What was placed on a base device is the work of whoever computes the rows.
-    if (device === placement.base || device === placement.second) return undefined
-    return device === first ? controlNets[index] : controlMember(index, device)
+  const crew = createJobCrew({
+    ...{ placement, model, controls: remoteControls, signal },
+    ...(uses && { adapters: uses }),
+    onLoaded: (loaded) => (promptDims = loaded.promptDims),
+    ...(options.onPrepared && { onPrepared: options.onPrepared }),
   })
-  /** Everyone but the base device. */
-  const members = new Set([...controlNets, ...secondControlNets, second].filter((member) => member !== undefined))
+  const { base } = crew
+  /** Runs the text encoders and the autoencoder; the base device where its own has failed for good. */
+  let text = crew.text ?? base
 
   /** `close` waits for it, because until a request is answered the worker may write to the job's tensors. */
   async function tracked<T>(call: Promise<T>): Promise<T> {
@@ -170,15 +115,29 @@ export function createRemoteStages(options: RemoteStagesOptions): RemoteStages {
     }
   }
 
-  /** Runs a task with the base device's worker, and again with the next one if the worker dies meanwhile. */
-  async function withBase<T>(task: (worker: WorkerProcess) => Promise<T>): Promise<T> {
+  /** Runs a task with a device's worker, and again with the next one if the worker dies meanwhile. */
+  async function withMember<T>(member: CrewMember, task: (worker: WorkerProcess) => Promise<T>): Promise<T> {
     for (;;) {
       try {
-        return await task(await base.ready())
+        return await task(await member.ready())
       } catch (error) {
         if (!isWorkerLost(error) || signal.aborted) throw error
-        recovery.baseLost(error)
+        const { device, status } = member.device
+        if (member !== base && status.state === 'failed') throw error
+        recovery.lost(device.name, error)
       }
+    }
+  }
+
+  /** The same with the device of the text encoders and the autoencoder. */
+  async function withText<T>(task: (worker: WorkerProcess) => Promise<T>): Promise<T> {
+    try {
+      return await withMember(text, task)
+    } catch (error) {
+      if (text === base || !isWorkerLost(error) || text.device.status.state !== 'failed') throw error
+      recovery.note(`${base.device.device.name} runs the text encoders and the autoencoder, too: ${error.message}`)
+      text = base
+      return withMember(text, task)
     }
   }
 
@@ -186,8 +145,8 @@ export function createRemoteStages(options: RemoteStagesOptions): RemoteStages {
     method: M,
     parameters: Parameters<M>,
   ): Promise<void> {
-    const ask = { signal, deadlineMs: DEADLINES_MS[method] }
-    const timing = await tracked(withBase((worker) => worker.request(method, parameters, ask)))
+    const ask = { signal, deadlineMs: deadlineOf(method) }
+    const timing = await tracked(withText((worker) => worker.request(method, parameters, ask)))
     runtimeMs += timing.runtimeMs
   }
 
@@ -200,36 +159,25 @@ export function createRemoteStages(options: RemoteStagesOptions): RemoteStages {
     controls: remoteControls,
     async load() {
       // Whatever fails of these fails again where it is waited for.
-      for (const member of members) void tracked(member.ready()).catch(() => undefined)
-      await withBase(() => Promise.resolve())
+      for (const member of crew.others) void tracked(member.ready()).catch(() => undefined)
+      await withMember(base, () => Promise.resolve())
+      void tracked(crew.beginAdapters()).catch(() => undefined)
     },
     allocate,
     async encodePrompt(tokens, clipSkip, adapted) {
-      if (!promptDims) await withBase(() => Promise.resolve())
+      if (!promptDims) await withMember(base, () => Promise.resolve())
       if (!promptDims) throw new Error('The worker loaded a checkpoint without telling its dims.')
       const hiddenStates = allocate(promptDims.hiddenStates)
       const pooled = promptDims.pooled && allocate(promptDims.pooled)
       const out = { hiddenStates: hiddenStates.handle, ...(pooled && { pooled: pooled.handle }) }
-      const withAdapters = adapted && { adapters: (adapted as RemoteAdapters).uses }
+      const withAdapters = adapted && inText && { adapters: (adapted as RemoteAdapters).uses }
       await run('encodePrompt', { model, tokens: tokens.map((ids) => [...ids]), clipSkip, ...withAdapters, ...out })
       return { hiddenStates, ...(pooled && { pooled }) }
     },
     denoise: (plan, denoiseOptions) =>
       tracked(
         createRemoteDenoise({
-          ...{
-            model,
-            checkpoint,
-            base,
-            second,
-            controlNets,
-            secondControlNets,
-            recovery,
-            allocate,
-            signal,
-            deadlineMs: DEADLINES_MS.denoise,
-          },
-          coLocate: (index) => controlMember(index, placement.base),
+          ...{ model, checkpoint, crew, recovery, allocate, signal, deadlineMs: deadlineOf('denoise') },
           ...(options.onAdapters && { onAdapters: options.onAdapters }),
           onRuntime: (elapsed) => (runtimeMs += elapsed),
         })(plan, denoiseOptions),
@@ -249,7 +197,7 @@ export function createRemoteStages(options: RemoteStagesOptions): RemoteStages {
     },
     async close() {
       await Promise.allSettled(inFlight)
-      await settle([base, ...members])
+      await settle([base, ...crew.others])
       for (const tensor of [...tensors]) tensor.release()
     },
   }
@@ -258,6 +206,6 @@ export function createRemoteStages(options: RemoteStagesOptions): RemoteStages {
 /** Waits until the workers have stopped all work whose asker is gone; a worker that is gone itself has. */
 async function settle(members: readonly CrewMember[]): Promise<void> {
   const workers = new Set(members.flatMap(({ worker }) => (worker?.alive ? [worker] : [])))
-  const asked = [...workers].map((worker) => worker.request('settle', {}, { deadlineMs: DEADLINES_MS.settle }))
+  const asked = [...workers].map((worker) => worker.request('settle', {}, { deadlineMs: deadlineOf('settle') }))
   await Promise.allSettled(asked)
 }

@@ -26,7 +26,7 @@ export interface AdapterDescription {
   readonly partial?: boolean
 }
 
-/** The overlays of a set of LoRAs on one model. The text encoders' are there; the UNet's may still be on its way. */
+/** The overlays of a set of LoRAs on one model. The text encoders' are there; the UNet's comes when somebody wants it. */
 export interface CachedAdapters extends Resident {
   /** Path of the model. */
   readonly model: string
@@ -37,6 +37,8 @@ export interface CachedAdapters extends Resident {
   readonly textEncoders: Pick<AdapterSet, 'textEncoders'>
   /** All overlays; undefined until the UNet's is computed. */
   readonly complete: AdapterSet | undefined
+  /** Begins to compute the UNet's overlay, beside whatever the device computes, if that has not begun. */
+  begin(): void
   /** Settles when the UNet's overlay is computed. */
   whole(): Promise<AdapterSet>
   /** Time inside the runtime for the overlays so far, in milliseconds. */
@@ -46,8 +48,7 @@ export interface CachedAdapters extends Resident {
 /** Overlays by model, LoRAs and weights, so that jobs with different LoRAs alternate without patching again. */
 export interface AdapterCache {
   /**
-   * Opens the files, matches them with the model and computes the text encoders' overlays; the UNet's follows by itself,
-   * beside whatever the device computes.
+   * Opens the files, matches them with the model and computes the text encoders' overlays.
    * @throws SwiftdError INVALID_WEIGHTS, UNSUPPORTED_MODEL
    */
   acquire(model: BaseModel, descriptions: readonly AdapterDescription[]): Promise<Lease<CachedAdapters>>
@@ -104,30 +105,39 @@ async function prepare(
     refuseUnlessPartial(matched, uses, descriptions)
     const unmatched = new Map([...matched.unmatched].map(([{ path }, names]) => [path, names]))
     const textEncoders = await textEncoderOverlays(graphs, model.networks, matched)
-    const unet = unetOverlay(graphs, model.networks, matched).finally(closeFiles)
-    return cached(model, descriptions, unmatched, textEncoders, unet, onGrown)
+    const computeUnet = () => unetOverlay(graphs, model.networks, matched)
+    return cached({ model, descriptions, unmatched, textEncoders, computeUnet, closeFiles, onGrown })
   } catch (error) {
     closeFiles()
     throw error
   }
 }
 
-function cached(
-  model: BaseModel,
-  descriptions: readonly AdapterDescription[],
-  unmatched: CachedAdapters['unmatched'],
-  textEncoders: readonly (Overlay | undefined)[],
-  unet: Promise<Overlay | undefined>,
-  onGrown: () => void,
-): CachedAdapters {
+interface CachedParts {
+  readonly model: BaseModel
+  readonly descriptions: readonly AdapterDescription[]
+  readonly unmatched: CachedAdapters['unmatched']
+  readonly textEncoders: readonly (Overlay | undefined)[]
+  readonly computeUnet: () => Promise<Overlay | undefined>
+  /** Of the LoRAs, which the UNet's overlay is computed from. */
+  readonly closeFiles: () => void
+  readonly onGrown: () => void
+}
+
+function cached(parts: CachedParts): CachedAdapters {
+  const { model, descriptions, unmatched, textEncoders, computeUnet, closeFiles, onGrown } = parts
   let complete: AdapterSet | undefined
-  const whole = unet.then((overlay) => {
-    complete = { ...(overlay && { unet: overlay }), textEncoders }
-    onGrown()
-    return complete
-  })
-  // Whoever waits for it hears of the failure.
-  whole.catch(() => undefined)
+  let computing: Promise<AdapterSet> | undefined
+  const whole = (): Promise<AdapterSet> => {
+    computing ??= computeUnet()
+      .finally(closeFiles)
+      .then((overlay) => {
+        complete = { ...(overlay && { unet: overlay }), textEncoders }
+        onGrown()
+        return complete
+      })
+    return computing
+  }
   const overlays = (): Overlay[] =>
     [...textEncoders, complete?.unet].filter((overlay): overlay is Overlay => overlay !== undefined)
   const sum = (value: (overlay: Overlay) => number): number =>
@@ -137,7 +147,11 @@ function cached(
     descriptions,
     unmatched,
     textEncoders: { textEncoders },
-    whole: () => whole,
+    whole,
+    begin() {
+      // Whoever waits for it hears of a failure.
+      whole().catch(() => undefined)
+    },
     get complete() {
       return complete
     },
@@ -148,7 +162,8 @@ function cached(
       return sum(({ runtimeMs }) => runtimeMs)
     },
     async release() {
-      await whole.catch(() => undefined)
+      await computing?.catch(() => undefined)
+      closeFiles()
       await model.leaveAdapters(overlays())
       overlays().forEach((overlay) => overlay.release())
     },

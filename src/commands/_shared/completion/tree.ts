@@ -31,6 +31,7 @@ const FLAG_KINDS: Readonly<Record<string, ValueKind>> = {
   controlnet: 'controlnets',
   'base-device': 'devices',
   'second-device': 'devices',
+  'text-device': 'devices',
   'controlnet-device': 'devices',
 }
 

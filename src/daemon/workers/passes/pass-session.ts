@@ -1,5 +1,6 @@
 import type { DeviceTiming } from '../../../engine/pipeline/stages.js'
 import type { WorkerState } from '../worker-state.js'
+import { openAdapterWork } from './adapter-work.js'
 import { openControlWork, type ControlWork } from './control-work.js'
 import { passInputs } from './inputs.js'
 import type { ControlRun, PassDone, PassOpen, PassRun } from './messages.js'
@@ -18,14 +19,13 @@ export async function openPassSession(
   signal: AbortSignal,
 ): Promise<PassSession> {
   const model = state.modelOf(description.model)
-  const lease = description.adapters && (await state.host.adapters.acquire(model, description.adapters))
+  const loras = description.adapters && (await openAdapterWork(state, model, description.adapters))
   const works: ControlWork[] = []
   let last: Promise<unknown> = Promise.resolve()
   const close = async (): Promise<void> => {
     await last
     await Promise.all(works.map((work) => work.close()))
-    lease?.end()
-    await state.host.adapters.trim()
+    await loras?.close()
   }
   try {
     for (const control of description.controls) works.push(await openControlWork(state, control, description, signal))
@@ -35,10 +35,10 @@ export async function openPassSession(
   }
   const inputs = description.conditionings.map((each) => passInputs(state, description.sample, each))
   const out = state.tensor(description.out)
-  const adaptersReady = (): boolean => !lease || lease.value.complete !== undefined
+  const adaptersReady = (): boolean => loras?.ready() ?? true
 
   async function run({ timestep, conditioning, adapted, controls }: PassRun): Promise<PassDone> {
-    const adapters = adapted ? await lease?.value.whole() : undefined
+    const adapters = adapted ? await loras?.whole() : undefined
     const active = works.filter(({ control }) => controls.includes(control))
     const timings = startControls(active, { timestep, conditioning })
     try {
