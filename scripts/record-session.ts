@@ -52,7 +52,7 @@ try {
   session.kill()
   const begin = frames[0].at
   const film = filmOf(
-    thin(frames.map(({ at, lines }) => ({ at: at - begin, lines }))),
+    thin(frames.map(({ at, lines }) => ({ at: at - begin, lines: lines.map(inNobodysHome) }))),
     ...([COLUMNS, ROWS, 4000] as const),
   )
   writeFileSync(OUTPUT, film)
@@ -66,6 +66,12 @@ try {
   }
 } finally {
   await sandbox.dispose()
+}
+
+/** The recording's own directory is gone when it is read. */
+function inNobodysHome(line: string): string {
+  const length = line.length
+  return line.replaceAll(sandbox.directory, '/home/you').padEnd(length)
 }
 
 /** At most so many screens a second, and every one that stays for a while. */

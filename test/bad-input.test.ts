@@ -89,7 +89,7 @@ const CASES: readonly Case[] = [
     args: () => [],
     exitCode: 2,
     code: 'INVALID_REQUEST',
-    sentence: /There is no prompt; give it in quotes, or an image by --from/,
+    sentence: /There is no prompt on stdin; give it in quotes, .*, or an image by --from/,
   },
   {
     title: 'an unknown flag',

@@ -1,28 +1,21 @@
 import { Args } from '@oclif/core'
-import { SwiftdError } from '../engine/errors.js'
-import { createClient, type DaemonClient } from '../daemon/client/client.js'
-import { daemonPaths, type DaemonPaths } from '../daemon/paths.js'
-import type { ImageInfo, Timings } from '../daemon/protocol/job.js'
+import { createClient } from '../daemon/client/client.js'
+import { daemonPaths } from '../daemon/paths.js'
+import type { WireError } from '../daemon/protocol/error.js'
+import type { Job } from '../daemon/protocol/job.js'
 import { BaseCommand } from './_shared/base-command.js'
 import { checkFlagsTogether, preferTyped } from './_shared/flag-conflicts.js'
-import { followJob, submitJob, withDaemon } from './_shared/follow-job.js'
 import { GENERATE_FLAGS } from './_shared/generate-flags.js'
-import { requestOf, type GenerateFlags } from './_shared/generate-request.js'
+import type { GenerateResult, GenerateSession } from './_shared/generate-job.js'
+import type { LinesResult } from './_shared/generate-many.js'
+import { generateOne } from './_shared/generate-one.js'
+import { createOutput, writeJsonLine, type OutputMode } from './_shared/generate-output.js'
+import type { GenerateFlags } from './_shared/generate-request.js'
 import { listenForInterruption } from './_shared/interruption.js'
 import { checkOutput } from './_shared/output-file.js'
-import { readPictureFile } from './_shared/picture-file.js'
-import { createProgress, type Progress } from './_shared/progress.js'
-import { remake, type Remake } from './_shared/remake.js'
-import { saveImages, type SavedImage } from './_shared/save-images.js'
+import { isInteractiveTerminal } from './_shared/progress.js'
 
-/** What --json prints. */
-export interface GenerateResult {
-  readonly jobId: string
-  readonly model: string
-  readonly seed: number
-  readonly images: readonly SavedImage[]
-  readonly timings: Timings
-}
+export type { GenerateResult } from './_shared/generate-job.js'
 
 /** What was typed. */
 interface Typed {
@@ -44,42 +37,55 @@ export default class Generate extends BaseCommand {
     '<%= config.bin %> generate "a green circle" --image star.png --strength 0.6',
     '<%= config.bin %> generate "a red star" --lora stripes:0.8 --control canny=edges.png:0.8:0-0.6',
     '<%= config.bin %> generate --from star.png --steps 40',
+    '<%= config.bin %> generate --prompts-file prompts.txt -o "out/{line}.png"',
+    '<%= config.bin %> generate "a red star" --detach',
   ]
 
   static override args = {
-    prompt: Args.string({ description: 'What to draw. Not needed with --from.' }),
+    prompt: Args.string({
+      description: 'What to draw; - reads prompts from stdin, one a line. Not needed with --from.',
+      // oclif would take all that is there within some milliseconds for one prompt.
+      ignoreStdin: true,
+    }),
   }
 
   static override flags = GENERATE_FLAGS
 
-  async run(): Promise<GenerateResult> {
-    const typed = await this.typed()
-    const { flags } = typed
-    checkFlagsTogether(flags, this.jsonEnabled())
+  /** A --jsonl that is typed goes before SWIFTD_JSON. */
+  override jsonEnabled(): boolean {
+    return super.jsonEnabled() && (this.isTyped('--json') || !this.isTyped('--jsonl'))
+  }
+
+  async run(): Promise<GenerateResult | Job | LinesResult> {
+    const { prompt, flags } = await this.typed()
+    const source = sourceOfLines(prompt, flags)
+    const lines = source !== undefined
+    const json = this.jsonEnabled()
+    checkFlagsTogether(flags, { json, lines, prompt: prompt === '-' ? undefined : prompt })
     const target = checkOutput(flags.output)
+    const mode = modeOf(flags, json)
     const paths = daemonPaths()
+    const interruption = listenForInterruption({ timeoutSeconds: flags.timeout, several: lines })
+    const live = !isSilent(flags) && isInteractiveTerminal()
+    const output = createOutput({ mode, live })
     const client = createClient(paths.socket)
-    const progress = createProgress({ quiet: flags.quiet === true })
-    const interruption = listenForInterruption(flags.timeout)
-    const onStart = (): void => progress.note('Starting the daemon')
+    const { signal } = interruption
+    const session: GenerateSession = { client, paths, flags, target, output, signal, quiet: isSilent(flags) }
     try {
-      const { request, index } = await this.request(typed, client, paths, progress)
-      const job = await submitJob(client, paths, { ...request, previews: progress.previews }, onStart)
-      const { images, timings } = await followJob(client, job.id, {
-        onEvent: (event) => progress.event(event),
-        signal: interruption.signal,
-      })
-      const wanted = images.filter((image) => index === undefined || image.index === index)
-      const saved = await saveImages(client, job.id, wanted, target)
-      progress.close()
-      if (flags.show) await showSaved(client, job.id, saved)
-      if (target.kind !== 'stdout' && !this.jsonEnabled()) for (const { path } of saved) this.log(path)
-      return { jobId: job.id, model: job.request.model, seed: seedOf(wanted, job.request.seed), images: saved, timings }
+      if (!lines) return await generateOne(session, prompt)
+      const { generateLines } = await import('./_shared/generate-many.js')
+      return await generateLines(session, source)
     } finally {
-      progress.close()
       interruption.dispose()
       await client.close()
     }
+  }
+
+  protected override reportFailure(failure: WireError): void {
+    const { SWIFTD_JSONL = '' } = process.env
+    const jsonl = this.isTyped('--jsonl') || (['1', 'true'].includes(SWIFTD_JSONL) && !this.isTyped('--detach'))
+    if (jsonl && !this.jsonEnabled()) writeJsonLine({ type: 'error', error: failure })
+    else super.reportFailure(failure)
   }
 
   /** With --from, what the environment and the configuration say gives way to the image's own; what is typed does not. */
@@ -87,40 +93,29 @@ export default class Generate extends BaseCommand {
     const { args, flags, raw } = await this.parse(Generate)
     const names = new Set(raw.map((token) => (token.type === 'flag' ? token.flag : token.arg)))
     if (flags.from === undefined) return { prompt: args.prompt, flags: preferTyped(flags, (name) => names.has(name)) }
-    const kept = ['from', 'output', 'quiet', 'show', 'timeout']
+    const kept = ['from', 'output', 'quiet', 'show', 'timeout', 'detach', 'jsonl']
     const chosen = Object.entries(flags).filter(([name]) => names.has(name) || kept.includes(name))
-    return { prompt: names.has('prompt') ? args.prompt : undefined, flags: Object.fromEntries(chosen) }
-  }
-
-  private async request(
-    { prompt, flags }: Typed,
-    client: DaemonClient,
-    paths: DaemonPaths,
-    progress: Progress,
-  ): Promise<Remake> {
-    const { from } = flags
-    if (from === undefined) {
-      if (prompt !== undefined) return { request: await requestOf(prompt, flags), index: undefined }
-      throw new SwiftdError('INVALID_REQUEST', 'There is no prompt; give it in quotes, or an image by --from.')
+    return {
+      prompt: names.has('prompt') ? args.prompt : undefined,
+      flags: preferTyped(Object.fromEntries(chosen), (name) => names.has(name)),
     }
-    const { data } = await readPictureFile('--from', from)
-    const recipe = await withDaemon(
-      paths,
-      () => progress.note('Starting the daemon'),
-      () => client.recipe(data),
-    )
-    for (const note of recipe.notes) progress.note(`Note: ${note}`)
-    return remake(recipe, prompt, flags)
   }
 }
 
-/** Only where somebody sees it: on stderr, since stdout is for results. */
-async function showSaved(client: DaemonClient, jobId: string, images: readonly SavedImage[]): Promise<void> {
-  if (!process.stderr.isTTY) return
-  const { showImage } = await import('./_ui/show-image.js')
-  for (const { index } of images) await showImage(await client.image(jobId, index), { stream: process.stderr })
+/** The file of prompts, or `-` for stdin; undefined where there is one prompt or an image instead. */
+function sourceOfLines(prompt: string | undefined, flags: GenerateFlags): string | undefined {
+  if (flags['prompts-file'] !== undefined) return flags['prompts-file']
+  if (prompt === '-') return '-'
+  return prompt === undefined && flags.from === undefined && !process.stdin.isTTY ? '-' : undefined
 }
 
-function seedOf(images: readonly ImageInfo[], otherwise: number): number {
-  return images[0]?.seed ?? otherwise
+function modeOf(flags: GenerateFlags, json: boolean): OutputMode {
+  if (json) return 'json'
+  if (flags.jsonl) return 'jsonl'
+  return flags.output === '-' ? 'bytes' : 'text'
+}
+
+/** With --jsonl, events say what progress would. */
+function isSilent(flags: GenerateFlags): boolean {
+  return flags.quiet === true || flags.jsonl === true
 }

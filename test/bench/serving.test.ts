@@ -213,9 +213,8 @@ describe('a replay', () => {
   })
 
   it('waits for arrivals', async () => {
-    const [job] = await replay([request(15)], ['cpu:0'], () => Promise.resolve(measured()))
-    // A timer may fire a little early.
-    expect(job.startedMs).toBeGreaterThan(10)
+    const [job] = await replay([request(50)], ['cpu:0'], () => Promise.resolve(measured()))
+    expect(job.startedMs).toBeGreaterThanOrEqual(45)
   })
 
   it('ends with the first job that fails', async () => {

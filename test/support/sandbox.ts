@@ -45,7 +45,9 @@ export function createSandbox(extra: Record<string, string> = {}): Sandbox {
   const clients: DaemonClient[] = []
   const paths = daemonPaths(env)
   const run = async (args: readonly string[], more: Options = {}): Promise<Finished> => {
-    const merged = { ...options, ...more, env: { ...env, ...more.env } }
+    // A pipe that nobody closes would be waited for, where a command reads stdin.
+    const stdin: Options = more.input === undefined ? { stdin: 'ignore' } : {}
+    const merged = { ...options, ...stdin, ...more, env: { ...env, ...more.env } }
     const { exitCode, stdout, stderr } = await execa(process.execPath, [PROGRAM, ...args], merged)
     return { exitCode, stdout: String(stdout), stderr: String(stderr) }
   }

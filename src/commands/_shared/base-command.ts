@@ -17,9 +17,13 @@ export abstract class BaseCommand extends Command {
 
   /** Looks at the arguments themselves: an argument that cannot be parsed must be reported as JSON, too. */
   override jsonEnabled(): boolean {
+    return this.isTyped('--json') || ['1', 'true'].includes(process.env.SWIFTD_JSON ?? '')
+  }
+
+  /** Whether a flag is among the arguments. */
+  protected isTyped(flag: string): boolean {
     const end = this.argv.indexOf('--')
-    const own = end < 0 ? this.argv : this.argv.slice(0, end)
-    return own.includes('--json') || ['1', 'true'].includes(process.env.SWIFTD_JSON ?? '')
+    return (end < 0 ? this.argv : this.argv.slice(0, end)).includes(flag)
   }
 
   override logJson(json: unknown): void {
@@ -32,10 +36,14 @@ export abstract class BaseCommand extends Command {
     this.parsed = true
     const failure = describe(error)
     process.exitCode = ERRORS[failure.code].exitCode
-    if (this.jsonEnabled()) this.logJson({ error: failure })
-    else process.stderr.write(`Error: ${failure.message}\n`)
+    this.reportFailure(failure)
     if (process.env.SWIFTD_DEBUG === '1') process.stderr.write(`${error.stack}\n`)
     return Promise.resolve()
+  }
+
+  protected reportFailure(failure: WireError): void {
+    if (this.jsonEnabled()) this.logJson({ error: failure })
+    else process.stderr.write(`Error: ${failure.message}\n`)
   }
 }
 

@@ -11,8 +11,8 @@ export const GENERATE_FLAGS = {
   output: Flags.string({
     char: 'o',
     description:
-      'File to write, replaced if it exists; - is stdout. {seed} and {index} in its name stand for those of the image. ' +
-      'By default a new file swiftd-SEED.png.',
+      'File to write, replaced if it exists; - is stdout. {seed}, {index}, {job} and, with several prompts, {line} in its ' +
+      'name stand for those of the image. By default a new file swiftd-SEED.png.',
     ...settingFlag('output'),
     helpValue: 'PATH',
   }),
@@ -48,6 +48,23 @@ export const GENERATE_FLAGS = {
     env: 'SWIFTD_SHOW',
   }),
   quiet: Flags.boolean({ char: 'q', description: 'Show no progress.', env: 'SWIFTD_QUIET' }),
+  'prompts-file': Flags.string({
+    description:
+      'Prompts, one a line, each a job; lines that begin with { are JSON objects with fields of a request. - is stdin.',
+    env: 'SWIFTD_PROMPTS_FILE',
+    helpValue: 'FILE',
+    helpGroup: 'SCRIPTS',
+  }),
+  detach: Flags.boolean({
+    description: 'Print the id of the job and do not wait for it; "jobs wait" does.',
+    env: 'SWIFTD_DETACH',
+    helpGroup: 'SCRIPTS',
+  }),
+  jsonl: Flags.boolean({
+    description: 'Print each event as a line of JSON, and the result, or the error, as the last one.',
+    env: 'SWIFTD_JSONL',
+    helpGroup: 'SCRIPTS',
+  }),
   ...PROMPT_FLAGS,
   ...SAMPLING_FLAGS,
   ...NOISE_FLAGS,

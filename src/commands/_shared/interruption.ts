@@ -11,11 +11,17 @@ export interface Interruption {
 /** How long a cancelled job may take to stop; computing stops within a fraction of this. */
 const PATIENCE_MS = 15_000
 
+interface InterruptionOptions {
+  readonly timeoutSeconds: number | undefined
+  /** There may be several jobs. */
+  readonly several?: boolean
+}
+
 /**
  * Listens for the ends that come from outside. The first asks the job to stop; a second signal, or a job that does not
  * stop, ends the process at once.
  */
-export function listenForInterruption(timeoutSeconds: number | undefined): Interruption {
+export function listenForInterruption({ timeoutSeconds, several = false }: InterruptionOptions): Interruption {
   const controller = new AbortController()
   const timers: NodeJS.Timeout[] = []
   const interrupt = (reason: SwiftdError): void => {
@@ -28,7 +34,8 @@ export function listenForInterruption(timeoutSeconds: number | undefined): Inter
   process.on('SIGINT', onSignal)
   process.on('SIGTERM', onSignal)
   if (timeoutSeconds !== undefined) {
-    const sentence = `The image was not ready within ${timeoutSeconds} s, the job was cancelled; raise --timeout.`
+    const [what, whose] = several ? ['Not all images were', 'the jobs were'] : ['The image was not', 'the job was']
+    const sentence = `${what} ready within ${timeoutSeconds} s, ${whose} cancelled; raise --timeout.`
     timers.push(setTimeout(() => interrupt(new SwiftdError('TIMEOUT', sentence)), timeoutSeconds * 1000))
   }
   return {

@@ -37,8 +37,11 @@ export async function remake(recipe: Recipe, prompt: string | undefined, flags: 
   }
 }
 
-/** A recorded field gives way to a flag that excludes it. */
-function unlessContradicted(request: Recipe['request'], changes: RequestFields): Recipe['request'] {
+/** The fields of a request that do not exclude one of the changes to it. */
+export function unlessContradicted<T extends Pick<RequestFields, 'loraAt' | 'loraBound'>>(
+  request: T,
+  changes: { readonly loraAt?: unknown; readonly loraBound?: unknown },
+): Omit<T, 'loraAt' | 'loraBound'> & Pick<RequestFields, 'loraAt' | 'loraBound'> {
   const { loraAt, loraBound, ...rest } = request
   if (changes.loraAt !== undefined || changes.loraBound !== undefined) return rest
   return { ...rest, ...(loraAt !== undefined && { loraAt }), ...(loraBound !== undefined && { loraBound }) }

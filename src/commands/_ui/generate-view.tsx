@@ -1,4 +1,4 @@
-import { Box, render, Static, Text, useIsScreenReaderEnabled, type Instance } from 'ink'
+import { Box, Static, Text, useIsScreenReaderEnabled } from 'ink'
 import { DeviceLines } from './device-line.js'
 import { colourDepth, halfBlocks } from './half-blocks.js'
 import { remainingSeconds, type JobView, type Preview } from './job-view.js'
@@ -43,8 +43,16 @@ function PreviewPicture(props: { readonly preview: Preview; readonly columns: nu
   ))
 }
 
-function StepBar({ view, width }: { readonly view: JobView; readonly width: number }) {
-  const length = width >= WIDE ? BAR_WIDTH : Math.max(4, Math.min(12, width - 16))
+interface StepBarProps {
+  readonly view: JobView
+  readonly width: number
+  /** Cells of the bar, where there is room. */
+  readonly bar?: number
+}
+
+/** A bar with the numbers behind it, in one line. */
+export function StepBar({ view, width, bar = BAR_WIDTH }: StepBarProps) {
+  const length = width >= WIDE ? bar : Math.max(4, Math.min(12, width - 16))
   const filled = Math.round((view.step / view.total) * length)
   return (
     <Text wrap="truncate">
@@ -55,7 +63,8 @@ function StepBar({ view, width }: { readonly view: JobView; readonly width: numb
   )
 }
 
-function headline({ phase, queuePosition, device }: JobView): string {
+/** What a job does before its first step. */
+export function headline({ phase, queuePosition, device }: JobView): string {
   if (phase === 'queued') return queuePosition > 0 ? `Waiting for ${queuePosition} jobs` : 'Waiting for a device'
   return phase === 'loading' ? `Loading the model on ${device}` : `Encoding the prompt on ${device}`
 }
@@ -69,6 +78,7 @@ function stepText(view: JobView): string {
     sigma === undefined ? undefined : `σ ${sigma.toFixed(2)}`,
     secondsPerStep === undefined ? undefined : `${secondsPerStep.toFixed(2)} s/step`,
     remaining === undefined ? undefined : `${Math.ceil(remaining)} s left`,
+    view.images === undefined || view.images === 1 ? undefined : `${view.images} images`,
   ]
     .filter((part) => part !== undefined)
     .join(' · ')
@@ -85,9 +95,4 @@ function spokenLine(view: JobView): string {
   if (view.phase === 'decoding' || view.phase === 'done') return 'All steps are done, decoding'
   const tenths = Math.floor((10 * view.step) / view.total)
   return `${10 * tenths} percent of ${view.total} steps done`
-}
-
-/** Shows the view on stderr, so that stdout stays free for results. */
-export function renderGenerateView(view: JobView): Instance {
-  return render(<GenerateView view={view} />, { stdout: process.stderr, exitOnCtrlC: false, patchConsole: false })
 }

@@ -15,6 +15,8 @@ export interface JobView {
   readonly queuePosition: number
   readonly device?: string
   readonly seed?: number
+  /** How many it draws in one batch, where that is known. */
+  readonly images?: number
   readonly step: number
   /** 0 until the first step. */
   readonly total: number

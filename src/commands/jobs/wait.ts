@@ -1,12 +1,13 @@
 import { Flags } from '@oclif/core'
 import { SwiftdError } from '../../engine/errors.js'
 import type { DaemonClient } from '../../daemon/client/client.js'
-import type { ImageInfo, Timings } from '../../daemon/protocol/job.js'
+import type { ImageInfo, Job, Timings } from '../../daemon/protocol/job.js'
 import { BaseCommand } from '../_shared/base-command.js'
 import { numberFlag, SECONDS } from '../_shared/flags.js'
 import { findJob, JOB_ARG } from '../_shared/job-reference.js'
-import { checkOutput, writeOutput } from '../_shared/output-file.js'
+import { checkOutput } from '../_shared/output-file.js'
 import { createProgress } from '../_shared/progress.js'
+import { saveImages, targetOf } from '../_shared/save-images.js'
 import { useDaemon } from '../_shared/use-daemon.js'
 
 /** What --json prints. */
@@ -26,6 +27,7 @@ export default class JobsWait extends BaseCommand {
   static override examples = [
     '<%= config.bin %> jobs wait 4f',
     '<%= config.bin %> jobs wait 4f -o star.png --timeout 600',
+    '<%= config.bin %> jobs wait 4f -o "{job}-{index}.png"',
   ]
 
   static override args = { job: JOB_ARG }
@@ -33,7 +35,9 @@ export default class JobsWait extends BaseCommand {
   static override flags = {
     output: Flags.string({
       char: 'o',
-      description: 'File for the image, replaced if it exists; of several images, each gets its number: star-0.png.',
+      description:
+        'File for the image, replaced if it exists; - is stdout. {seed}, {index} and {job} in its name stand for those of ' +
+        'the image; several images get their numbers otherwise: star-0.png.',
       helpValue: 'PATH',
     }),
     timeout: numberFlag('timeout', {
@@ -48,23 +52,25 @@ export default class JobsWait extends BaseCommand {
   async run(): Promise<WaitResult> {
     const { args, flags } = await this.parse(JobsWait)
     const target = flags.output === undefined ? undefined : checkOutput(flags.output)
+    if (target?.kind === 'stdout' && this.jsonEnabled()) throw invalid('"-o -" and --json both write to stdout.')
     return useDaemon(async (client) => {
-      const { id } = await findJob(client, args.job)
-      const { images, timings } = await this.#follow(client, id, flags.timeout, flags.quiet)
-      const saved = []
-      for (const image of images) {
-        const path = target?.kind === 'file' ? numbered(target.path, image.index, images.length) : undefined
-        if (path !== undefined) await writeOutput(path, await client.image(id, image.index))
-        if (target?.kind === 'stdout') process.stdout.write(await client.image(id, image.index))
-        if (path !== undefined && !this.jsonEnabled()) this.log(path)
-        saved.push({ ...image, ...(path !== undefined && { path }) })
+      const job = await findJob(client, args.job)
+      const { id, request } = job
+      if (target?.kind === 'stdout' && request.numImages > 1) {
+        throw invalid(`"-o -" takes one image, and the job ${id} has ${request.numImages}; give -o the name of a file.`)
       }
-      return { jobId: id, images: saved, timings }
+      const { images, timings } = await this.#follow(client, job, flags)
+      if (!target) return { jobId: id, images, timings }
+      const saved = await saveImages(client, id, images, targetOf(target, job))
+      if (target.kind === 'file' && !this.jsonEnabled()) for (const { path } of saved) this.log(path)
+      return { jobId: id, images: images.map((image, i) => ({ ...image, path: saved[i]?.path })), timings }
     })
   }
 
-  async #follow(client: DaemonClient, id: string, timeoutSeconds: number | undefined, quiet: boolean) {
+  async #follow(client: DaemonClient, job: Job, { timeout: timeoutSeconds, quiet }: WaitFlags) {
+    const { id } = job
     const progress = createProgress({ quiet })
+    progress.job(job)
     const sentence = `The job ${id} was not finished within ${timeoutSeconds} s; it goes on. Raise --timeout.`
     const timer = timeoutSeconds === undefined ? undefined : setTimeout(() => stop.abort(), timeoutSeconds * 1000)
     const stop = new AbortController()
@@ -85,7 +91,11 @@ export default class JobsWait extends BaseCommand {
   }
 }
 
-/** The path itself for one image; with `-INDEX` before its ending for several. */
-function numbered(path: string, index: number, count: number): string {
-  return count === 1 ? path : path.replace(/(\.[^./]+)?$/, `-${index}$1`)
+interface WaitFlags {
+  readonly timeout?: number
+  readonly quiet: boolean
+}
+
+function invalid(sentence: string): SwiftdError {
+  return new SwiftdError('INVALID_REQUEST', sentence)
 }

@@ -48,7 +48,7 @@ export default class ModelPull extends BaseCommand {
     const store = openModelStore()
     const settings = hubSettings(process.env, store.directory)
     const progress = createTransferProgress({ quiet: flags.quiet })
-    const interruption = listenForInterruption(undefined)
+    const interruption = listenForInterruption({ timeoutSeconds: undefined })
     try {
       const { downloaded, ...model } = await pullAndRegister(
         { address: args.model, ...modelSettings(flags) },

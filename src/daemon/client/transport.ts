@@ -31,10 +31,10 @@ export interface Transport {
   close(): Promise<void>
 }
 
-/** HTTP over the daemon's socket. Event streams keep a connection busy, so there are a few of them. */
+/** HTTP over the daemon's socket. Event streams keep a connection busy, so there are as many as are needed. */
 export function createTransport(socketPath: string): Transport {
   // Event streams may be silent for long; heartbeats tell whether the daemon lives.
-  const pool = new Pool('http://swiftd', { connections: 4, socketPath, headersTimeout: 60_000, bodyTimeout: 60_000 })
+  const pool = new Pool('http://swiftd', { connections: null, socketPath, headersTimeout: 60_000, bodyTimeout: 60_000 })
   return {
     async request(method, path, { body, anyVersion = false, signal, patient = false } = {}) {
       const headers = {
