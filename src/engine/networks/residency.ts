@@ -55,6 +55,9 @@ export interface ResidencyOptions {
   readonly limitBytes?: number
 }
 
+/** A job makes ready what it will use in a moment: another thing of the same job must not drive it out. */
+const GRACE_MS = 10_000
+
 interface Slot<T> {
   readonly made: Promise<T>
   value?: T
@@ -81,11 +84,13 @@ export function createResidency<T extends Resident>({
     await slot.value?.release()
   }
 
-  async function trim(): Promise<void> {
+  /** Releases what is over the budget and was not asked for within the last `graceMs`. */
+  async function trim(graceMs = 0): Promise<void> {
+    const unusedSince = Date.now() - graceMs
     const total = (): number => [...slots.values()].reduce((sum, { value }) => sum + (value?.byteLength ?? 0), 0)
     for (const [key, slot] of [...slots]) {
       if (total() <= budgetBytes) return
-      if (slot.value && slot.uses === 0 && !slot.pinned) await remove(key, slot)
+      if (slot.value && slot.uses === 0 && !slot.pinned && slot.lastUsed <= unusedSince) await remove(key, slot)
     }
   }
 
@@ -109,7 +114,7 @@ export function createResidency<T extends Resident>({
         if (slots.get(key) === slot) slots.delete(key)
         throw error
       }
-      await trim()
+      await trim(GRACE_MS)
       let held = true
       return {
         value: slot.value,
@@ -124,7 +129,7 @@ export function createResidency<T extends Resident>({
       const slot = slots.get(key)
       if (slot) slot.pinned = pinned
     },
-    trim,
+    trim: () => trim(),
     async drop(matches) {
       for (const [key, slot] of [...slots]) {
         if (!matches(key)) continue
