@@ -1,6 +1,7 @@
 import { Flags } from '@oclif/core'
 import type { StartOptions } from '../../daemon/client/autostart.js'
 import { formatDevice, parseDevices } from '../../daemon/workers/devices.js'
+import { modelReference } from './model-reference.js'
 import { resolveSetting } from './setting-values.js'
 import { splitList } from './setting-kinds.js'
 
@@ -23,6 +24,11 @@ export const DEVICE_FLAGS = {
     ...REPEATED,
     helpValue: 'cpu:N',
   }),
+  'lora-preload': Flags.string({
+    description: 'A LoRA that is made ready for the usual model at once; repeat it for more.',
+    ...REPEATED,
+    helpValue: 'NAME',
+  }),
 }
 
 /** Values of DEVICE_FLAGS. */
@@ -30,6 +36,7 @@ export interface DeviceFlags {
   readonly device?: readonly string[]
   readonly 'base-device'?: readonly string[]
   readonly 'controlnet-device'?: readonly string[]
+  readonly 'lora-preload'?: readonly string[]
 }
 
 /**
@@ -41,7 +48,9 @@ export function daemonOptions(flags: DeviceFlags = {}): StartOptions {
   const devices = given ?? devicesSetting()
   const bases = flags['base-device']?.flatMap(splitList) ?? resolveSetting('base-devices').value
   const controlNets = flags['controlnet-device']?.flatMap(splitList) ?? resolveSetting('controlnet-devices').value
-  const preload = resolveSetting('lora-preload').value
+  const preload = (flags['lora-preload']?.flatMap(splitList) ?? resolveSetting('lora-preload').value)?.map(
+    modelReference,
+  )
   return {
     ...(devices && { devices: devices.join(',') }),
     ...(bases && { baseDevices: bases.join(',') }),
