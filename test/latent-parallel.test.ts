@@ -82,6 +82,14 @@ describe('the halves of the guidance on two devices', () => {
     expect(second?.messageMs).toBeGreaterThanOrEqual(0)
   })
 
+  it('leave the text encoders and the autoencoder to a third device where that is asked for, with the same image', async () => {
+    const own = await draw(client, SPLIT)
+    const apart = await draw(client, { ...SPLIT, placement: { ...SPLIT.placement, textDevice: 'cpu:2' } })
+    expectSamePixels(apart, own)
+    const { residents = [] } = await client.status()
+    expect(residents.some(({ device, kind }) => device === 'cpu:2' && kind === 'model')).toBe(true)
+  })
+
   it('share a ControlNet on a third device, or compute their own, with the same image', async () => {
     const controls = [CANNY]
     const own = await draw(client, {

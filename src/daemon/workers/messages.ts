@@ -1,11 +1,11 @@
 import { z } from 'zod'
+import { DeviceStepSchema } from '../protocol/event.js'
 import { WireErrorSchema } from '../protocol/wire-error.js'
 import {
   AdaptersSchema,
   ConditioningSchema,
   ControlReferenceSchema,
   ControlStrengthSchema,
-  DeviceTimingSchema,
   ModelReferenceSchema,
   PartSchema,
 } from './passes/messages.js'
@@ -192,7 +192,7 @@ export const DenoiseProgressSchema = z.object({
   runtimeMs: z.number(),
   /** Whether the adapters were in effect. */
   adapted: z.boolean(),
-  devices: z.array(DeviceTimingSchema).optional(),
+  devices: z.array(DeviceStepSchema).optional(),
 })
 export type DenoiseProgress = z.infer<typeof DenoiseProgressSchema>
 

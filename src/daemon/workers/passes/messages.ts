@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { DeviceStepSchema } from '../../protocol/event.js'
 import { ModelOptionsSchema } from '../../protocol/request.js'
 import { TensorHandleSchema, type TensorHandle } from '../tensor-handle.js'
 
@@ -122,25 +123,13 @@ export type PassRun = z.infer<typeof PassRunSchema>
 export const ControlDoneSchema = z.object({ runtimeMs: z.number() })
 export type ControlDone = z.infer<typeof ControlDoneSchema>
 
-/** The engine's DeviceTiming. */
-export const DeviceTimingSchema = z.object({
-  device: z.string(),
-  role: z.enum(['base', 'second', 'controlnet']),
-  encoderMs: z.number().optional(),
-  decoderMs: z.number().optional(),
-  controlNetMs: z.number().optional(),
-  waitMs: z.number().optional(),
-  messageMs: z.number().optional(),
-  sharedBytes: z.number().optional(),
-})
-
 export const PassDoneSchema = z.object({
   runtimeMs: z.number(),
   encoderMs: z.number(),
   decoderMs: z.number(),
   waitMs: z.number(),
   /** The ControlNets' part of it. */
-  controls: z.array(DeviceTimingSchema),
+  controls: z.array(DeviceStepSchema),
   /** Whether the adapters could be in effect at the next step without waiting. */
   adaptersReady: z.boolean(),
 })
