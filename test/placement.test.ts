@@ -106,7 +106,7 @@ describe('swiftd devices', () => {
 
 describe('roles of devices', () => {
   it('come from flags of daemon start, stay over a restart, and are refused for devices that are not there', async () => {
-    const other = createSandbox({ SWIFTD_DEVICES: '' })
+    const other = createSandbox({ SWIFTD_DEVICES: '', SWIFTD_TEXT_DEVICE: 'cpu:1' })
     try {
       const devices = ['--device', 'cpu:0=1', '--device', 'cpu:1=1']
       const wrong = await other.run(['daemon', 'start', ...devices, '--controlnet-device', 'cpu:2'])
@@ -118,6 +118,8 @@ describe('roles of devices', () => {
         return listed.map(({ name, roles }) => `${name} ${roles.join()}`)
       }
       expect(await rolesNow()).toEqual(['cpu:0 base', 'cpu:1 controlnet'])
+      const { stdout } = await other.run(['devices'])
+      expect(stdout).toContain('at 128x128: cpu:0, text encoders and autoencoder on cpu:1.')
       await other.run(['daemon', 'restart'])
       expect(await rolesNow()).toEqual(['cpu:0 base', 'cpu:1 controlnet'])
     } finally {

@@ -93,7 +93,8 @@ function row({
 
 function describeChoice({ model, width, height, chosen }: Plan): string {
   if (!chosen) return `The next job of ${model} at ${width}x${height} has to wait.`
-  return `The next job of ${model} at ${width}x${height}: ${chosen.description}.`
+  const text = chosen.text === undefined ? '' : `, text encoders and autoencoder on ${chosen.text}`
+  return `The next job of ${model} at ${width}x${height}: ${chosen.description}${text}.`
 }
 
 /** The candidates with the choice marked. */

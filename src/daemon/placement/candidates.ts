@@ -73,9 +73,9 @@ function assignments(places: readonly string[], count: number): string[][] {
   return ways
 }
 
-/** Devices of one kind are taken to be equally fast: they differ by their number only. */
+/** Devices of one kind are taken to be equally fast: CPU devices with as many threads. Two GPUs may be different cards. */
 export function kindOf({ name, threads }: DeviceSpec): string {
-  return `${name.split(':')[0]}=${threads}`
+  return name.startsWith('cpu:') ? `cpu=${threads}` : name
 }
 
 /** Of those that differ only by which of several equal devices does what, the first one. */

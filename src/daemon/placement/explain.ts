@@ -6,6 +6,7 @@ import { listCandidates } from './candidates.js'
 import { candidateOptions, place, predictAll, toCandidate } from './place.js'
 import type { PlannedRequest, Planner } from './planner.js'
 import { describeCandidate, type PredictedCandidate } from './predict.js'
+import { withText } from './text-device.js'
 
 /** What a plan says of the choice; its other fields describe what was asked. */
 export type Explanation = Pick<Plan, 'candidates' | 'chosen' | 'measured' | 'notes'>
@@ -38,13 +39,15 @@ export function explain(request: PlannedRequest, { planner, free, controlNames }
     ...{ controlNets: [...candidate.controlNets], secondControlNets: [...candidate.secondControlNets] },
     ...(stepMs !== undefined && { predictedStepMs: stepMs }),
   })
-  const choice = place(needs, { devices, free }, roles, costs)
-  const chosen = choice.kind === 'start' ? predictAll([toCandidate(choice.placement)], costs)[0] : undefined
+  const choice = withText(place(needs, { devices, free }, roles, costs), needs, { devices, free, roles, costs })
+  const placement = choice.kind === 'start' ? choice.placement : undefined
+  const chosen = placement && predictAll([toCandidate(placement)], costs)[0]
+  const text = placement?.text && { text: placement.text.device.name }
   return {
     candidates: ordered.map(describe),
-    ...(chosen && { chosen: describe(chosen) }),
+    ...(chosen && { chosen: { ...describe(chosen), ...text } }),
     measured: predicted.every(({ stepMs }) => stepMs !== undefined),
-    notes: choice.kind === 'start' ? [...choice.placement.notes] : ['All devices that it may have are busy: it waits.'],
+    notes: placement ? [...placement.notes] : ['All devices that it may have are busy: it waits.'],
   }
 }
 

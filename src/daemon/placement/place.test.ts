@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest'
 import type { DeviceState } from '../protocol/status.js'
 import type { DeviceWorker } from '../workers/device-worker.js'
-import { place, toCandidate } from './place.js'
+import { place, splitsUnequal, toCandidate } from './place.js'
 import type { PlacementChoice, PlacementNeeds } from './placement.js'
-import { describeCandidate, type StageCosts } from './predict.js'
+import { describeCandidate, type StageCosts, type StageTimes } from './predict.js'
 import type { DeviceRoles } from './roles.js'
 
 type State = Exclude<DeviceState, 'busy'>
@@ -111,15 +111,17 @@ describe('placement by rule', () => {
 
 /** 100 ms for the whole batch on one thread, and half for half of it; a ControlNet takes `controlNetMs` of that. */
 const costsOf = (threads: readonly number[], controlNetMs = 45, halfFactor = 0.5): StageCosts => {
-  return (device, share) => {
-    const factor = (share === 'full' ? 1 : halfFactor) / threads[Number(device.split(':')[1])]
+  const times = (device: string, share: number): StageTimes => {
+    const factor = share / threads[Number(device.split(':')[1])]
     return {
       encoderMs: 40 * factor,
       decoderMs: 60 * factor,
       controlNetMs: [controlNetMs * factor, controlNetMs * factor],
     }
   }
+  return { whole: (device) => times(device, 1), half: (device) => times(device, halfFactor), messageMs: () => 0.8 }
 }
+const NOTHING_KNOWN: StageCosts = { whole: () => undefined, half: () => undefined, messageMs: () => undefined }
 
 describe('placement by predicted steps', () => {
   it('splits a batch by itself where that is faster', () => {
@@ -169,13 +171,42 @@ describe('placement by predicted steps', () => {
     expect(told({ controlNets: 1, controlNetDevices: ['cpu:1'] }, ['idle', 'idle'], options)).toBe('cpu:0, a on cpu:1')
   })
 
+  it('tells where it is not known whether unequal devices are faster together', () => {
+    const needs = { latentParallel: true } as const
+    const unknown = { costs: NOTHING_KNOWN }
+    expect(told(needs, ['idle', 'idle'], { ...unknown, threads: [4, 1] })).toBe('halves on cpu:0 and cpu:1')
+    expect(notes(needs, ['idle', 'idle'], { ...unknown, threads: [4, 1] })).toEqual([
+      expect.stringContaining('not known whether cpu:0 and cpu:1 together are faster than one of them'),
+    ])
+    expect(notes(needs, ['idle', 'idle'], unknown)).toEqual([])
+  })
+
+  it('knows a split between unequal devices', () => {
+    const splits = (latentParallel: PlacementNeeds['latentParallel'], ...threads: number[]): boolean => {
+      const devices = openDevices(
+        threads.map(() => 'idle'),
+        threads,
+      )
+      return splitsUnequal({ ...NEEDS, latentParallel }, devices, allBases(threads.length))
+    }
+    expect(splits(true, 4, 1)).toBe(true)
+    expect(splits(true, 1, 1)).toBe(false)
+    expect(splits(true, 4)).toBe(false)
+    expect(splits('auto', 4, 1)).toBe(false)
+  })
+
   it('leaves jobs without a choice where the rule puts them', () => {
     const threads = [1, 4]
     expect(told({}, ['idle', 'idle'], { threads, costs: costsOf(threads) })).toBe('cpu:0')
   })
 
   it('goes by rule where a stage was not measured', () => {
-    const costs: StageCosts = (device, share) => (device === 'cpu:1' ? undefined : costsOf([1, 1])(device, share))
+    const known = costsOf([1, 1])
+    const costs: StageCosts = {
+      ...known,
+      whole: (device) => (device === 'cpu:1' ? undefined : known.whole(device)),
+      half: (device, beside) => (device === 'cpu:1' ? undefined : known.half(device, beside)),
+    }
     expect(told({ latentParallel: 'auto' }, ['idle', 'idle'], { costs })).toBe('cpu:0')
     expect(told({ controlNets: 1 }, ['idle', 'idle'], { costs })).toBe('cpu:0, a on cpu:1')
   })

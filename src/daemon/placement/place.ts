@@ -27,8 +27,8 @@ export function place(
   const candidates = listCandidates(split ? options : withoutSplit(options))
   const best = hasChoice(needs, idle, roles) ? fastest(predictAll(candidates, costs)) : undefined
   const chosen = best ? toPlacement(best.candidate, availability.devices, placement.notes) : placement
-  const slow = needs.latentParallel === true ? slowerThanAlone(toCandidate(chosen), options, costs) : undefined
-  return { kind: 'start', placement: slow === undefined ? chosen : { ...chosen, notes: [...chosen.notes, slow] } }
+  const note = needs.latentParallel === true ? noteOfSplit(toCandidate(chosen), options, costs) : undefined
+  return { kind: 'start', placement: note === undefined ? chosen : { ...chosen, notes: [...chosen.notes, note] } }
 }
 
 /** What a job's devices may be, of those that are free. */
@@ -82,18 +82,37 @@ export function withoutSplit(options: CandidateOptions): CandidateOptions {
   return { ...options, seconds: [], mustSplit: false }
 }
 
+/** Whether a job asks for a split between unequal devices, of which one may be faster alone. */
+export function splitsUnequal(
+  needs: PlacementNeeds,
+  { devices, free }: Pick<Availability, 'devices' | 'free'>,
+  roles: DeviceRoles,
+): boolean {
+  if (needs.latentParallel !== true) return false
+  const choice = placeByRule(needs, { devices, free }, roles)
+  if (choice.kind === 'wait' || !choice.placement.second) return false
+  const { base, second } = choice.placement
+  return kindOf(base.device) !== kindOf(second.device)
+}
+
 /**
- * What to say if one of the devices would be faster without the other. Of equal devices nothing is said: there is no faster
- * one, and what the times of small models say otherwise is mostly noise.
+ * What to say of a split that was asked for if one of the devices would be faster without the other, or may be. Of equal
+ * devices nothing is said: there is no faster one, and what the times of small models say otherwise is mostly noise.
  */
-function slowerThanAlone(candidate: Candidate, options: CandidateOptions, costs: StageCosts): string | undefined {
+function noteOfSplit(candidate: Candidate, options: CandidateOptions, costs: StageCosts): string | undefined {
   const { base, second } = candidate
   if (second === undefined) return undefined
   const both = [...options.bases, ...options.seconds].filter(({ name }) => name === base || name === second)
   if (new Set(both.map(kindOf)).size < 2) return undefined
   const alone = fastest(predictAll(listCandidates({ ...withoutSplit(options), bases: both }), costs))
   const stepMs = predictStepMs(candidate, costs)
-  if (stepMs === undefined || alone?.stepMs === undefined || alone.stepMs >= stepMs) return undefined
+  if (stepMs === undefined || alone?.stepMs === undefined) {
+    return (
+      `It is not known whether ${base} and ${second} together are faster than one of them: the devices were not free to be ` +
+      'measured. "swiftd devices --explain" does so.'
+    )
+  }
+  if (alone.stepMs >= stepMs) return undefined
   const times = `${formatMs(stepMs)} for a step on ${base} and ${second}, ${formatMs(alone.stepMs)} on ${alone.candidate.base} alone`
   return `Latent parallelism is predicted to be slower than one device: ${times}. Leave it out, or set it to auto.`
 }

@@ -25,10 +25,11 @@ beforeEach(() => (directory = mkdtempSync(join(tmpdir(), 'swiftd-planner-'))))
 afterEach(() => rmSync(directory, { recursive: true, force: true }))
 
 /** A queue over devices whose workers load at once and measure what the test says. */
-function openPlanner(count: number) {
+function openPlanner(...threads: number[]) {
   const asked: Asked[] = []
   const request = (device: string): WorkerProcess['request'] => {
     return ((method, parameters, { signal }) => {
+      if (method === 'measureMessage') return Promise.resolve({ messageMs: 0.5 })
       if (method !== 'measure') return Promise.resolve({})
       const { latents } = parameters as { latents: readonly number[] }
       return new Promise<unknown>((resolve, reject) => {
@@ -38,8 +39,8 @@ function openPlanner(count: number) {
       })
     }) as WorkerProcess['request']
   }
-  const devices = Array.from({ length: count }, (_, index): DeviceWorker => {
-    const device = { name: `cpu:${index}`, threads: 1 }
+  const devices = threads.map((each, index): DeviceWorker => {
+    const device = { name: `cpu:${index}`, threads: each }
     return {
       device,
       status: { ...device, state: 'idle', restarts: 0 },
@@ -51,10 +52,12 @@ function openPlanner(count: number) {
   const roles = { base: devices.map(({ device }) => device.name), controlNet: [] }
   const planner = createPlanner({ devices, roles, cacheDirectory: directory, logger })
   const placed: string[] = []
+  const told: string[] = []
   const queue = createJobQueue({
     ...{ devices, store: createJobStore(), logger },
     place: (job, availability) => planner.place(job, availability),
-    run(job, { base, second }) {
+    run(job, { base, second, notes }) {
+      told.push(...notes)
       placed.push(
         [job.id, base, second]
           .flatMap((each) => (typeof each === 'string' ? each : (each?.device.name ?? [])))
@@ -68,7 +71,7 @@ function openPlanner(count: number) {
     const admitted = await admit({ prompt: 'x', seed: 1, ...more })
     return queue.submit((position) => createJob(`job-${++jobs}`, admitted, position))
   }
-  return { asked, placed, submit }
+  return { asked, placed, told, submit }
 }
 
 /** Lets everything happen that waits for nothing but other promises, and for files. */
@@ -78,7 +81,7 @@ async function settle(until: () => boolean): Promise<void> {
 
 describe('planner', () => {
   it('measures the whole batch on one device after the other, then the halves at once, and splits where that is faster', async () => {
-    const { asked, placed, submit } = openPlanner(2)
+    const { asked, placed, submit } = openPlanner(1, 1)
     const job = await submit({ latentParallel: 'auto' })
     expect(job.state).toBe('queued')
     await settle(() => asked.length === 1)
@@ -98,7 +101,7 @@ describe('planner', () => {
   })
 
   it('measures nothing twice, also after a restart of the daemon', async () => {
-    const first = openPlanner(2)
+    const first = openPlanner(1, 1)
     const job = await first.submit({ latentParallel: 'auto' })
     for (let index = 0; index < 4; index++) {
       await settle(() => first.asked.length > index)
@@ -107,13 +110,13 @@ describe('planner', () => {
     await settle(() => first.placed.length === 1)
     expect(first.placed).toEqual(['job-1 cpu:0'])
     job.cancel()
-    const second = openPlanner(2)
+    const second = openPlanner(1, 1)
     ;(await second.submit({ latentParallel: 'auto' })).cancel()
     expect([second.placed, second.asked]).toEqual([['job-1 cpu:0'], []])
   })
 
   it('never lets a job wait that has nothing to choose', async () => {
-    const { asked, placed, submit } = openPlanner(2)
+    const { asked, placed, submit } = openPlanner(1, 1)
     await submit({})
     await submit({ placement: { baseDevice: 'cpu:1' } })
     expect(placed).toEqual(['job-1 cpu:0', 'job-2 cpu:1'])
@@ -122,8 +125,36 @@ describe('planner', () => {
     expect([alone.placed, asked, alone.asked]).toEqual([['job-1 cpu:0'], [], []])
   })
 
+  it('measures halves on two devices at once, one pair for any two kinds', async () => {
+    const { asked, submit } = openPlanner(1, 1, 2)
+    const job = await submit({ latentParallel: 'auto' })
+    for (let index = 0; index < 7; index++) {
+      await settle(() => asked.length > index)
+      asked[index].answer(100)
+    }
+    const halves = asked.flatMap(({ device, rows }) => (rows === 1 ? [device] : []))
+    expect(halves).toEqual(['cpu:0', 'cpu:1', 'cpu:0', 'cpu:2'])
+    job.cancel()
+  })
+
+  it('measures before a split that was asked for between unequal devices, and tells if one alone is faster', async () => {
+    const { asked, placed, told, submit } = openPlanner(1, 4)
+    const job = await submit({ latentParallel: true })
+    await settle(() => asked.length === 1)
+    asked[0].answer(100)
+    await settle(() => asked.length === 2)
+    asked[1].answer(25)
+    await settle(() => asked.length === 4)
+    asked[2].answer(50)
+    asked[3].answer(13)
+    await settle(() => placed.length === 1)
+    expect(placed).toEqual(['job-1 cpu:0 cpu:1'])
+    expect(told).toEqual([expect.stringContaining('50 ms for a step on cpu:0 and cpu:1, 25 ms on cpu:1 alone')])
+    job.cancel()
+  })
+
   it('ends a measurement as soon as another job comes, and keeps their order', async () => {
-    const { asked, placed, submit } = openPlanner(2)
+    const { asked, placed, submit } = openPlanner(1, 1)
     await submit({ latentParallel: 'auto' })
     await settle(() => asked.length === 1)
     await submit({})
@@ -131,7 +162,7 @@ describe('planner', () => {
   })
 
   it('ends a measurement with the job that waits for it', async () => {
-    const { asked, placed, submit } = openPlanner(2)
+    const { asked, placed, submit } = openPlanner(1, 1)
     const job = await submit({ latentParallel: 'auto' })
     await settle(() => asked.length === 1)
     job.cancel()

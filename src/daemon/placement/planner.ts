@@ -4,8 +4,8 @@ import { placementNeeds, type PlacedRequest } from '../jobs/placement-needs.js'
 import type { JobRecord } from '../jobs/job.js'
 import type { Logger } from '../logger.js'
 import type { DeviceWorker } from '../workers/device-worker.js'
-import { measureStages } from './measure.js'
-import { hasChoice, place } from './place.js'
+import { isMeasured, measureStages } from './measure.js'
+import { hasChoice, place, splitsUnequal } from './place.js'
 import type { Availability, PlacementChoice, PlacementNeeds } from './placement.js'
 import type { Share, StageCosts } from './predict.js'
 import { costsOf, openProfiles } from './profiles.js'
@@ -23,8 +23,9 @@ export interface Planner {
    * @throws SwiftdError INVALID_REQUEST */
   check(request: Pick<PlacedRequest, 'placement'>): void
   /**
-   * Chooses a job's devices. A job with a choice that unknown times would decide waits while they are measured, if all
-   * devices are free and no other job waits; as soon as one does, the measurement ends and the choice is by rule.
+   * Chooses a job's devices. A job with a choice that unknown times would decide, or with a batch that is to be split between
+   * unequal devices, waits while they are measured, if all devices are free and no other job waits; as soon as one does, the
+   * measurement ends and the choice is by rule.
    */
   place(job: JobRecord, availability: Availability): PlacementChoice
   /** The times that are known of a request's stages. */
@@ -95,12 +96,12 @@ export function createPlanner({ devices, roles, cacheDirectory, logger }: Planne
     needs: PlacementNeeds,
     { free, waiting }: Availability,
   ): Promise<void> | undefined {
-    if (asked.has(job) || waiting > 1 || !allFree(free) || !hasChoice(needs, { devices, free: usable() }, roles))
-      return undefined
+    if (asked.has(job) || waiting > 1 || !allFree(free)) return undefined
+    const all = { devices, free: usable() }
+    // A split that was asked for is no choice, but where it may be slower than one device somebody wants to know.
+    if (!hasChoice(needs, all, roles) && !splitsUnequal(needs, all, roles)) return undefined
     const subject = subjectOf(job, needs)
-    if (!subject) return undefined
-    const known = (share: Share) => usable().every(({ device }) => profiles.times(subject, device, share))
-    if (sharesOf(needs).every(known)) return undefined
+    if (!subject || isMeasured({ subject, devices: usable(), shares: sharesOf(needs), profiles })) return undefined
     asked.add(job)
     const message = 'Measuring on which devices this job is fastest; the daemon remembers it.'
     const timer = setTimeout(() => job.emit({ type: 'warning', message }), TOLD_AFTER_MS)
@@ -136,12 +137,9 @@ export function createPlanner({ devices, roles, cacheDirectory, logger }: Planne
       const until = beginMeasuring(job, needs, availability)
       if (until) return { kind: 'wait', claims: [], until }
       const subject = devices.length > 1 ? subjectOf(job, needs) : undefined
-      return withText(
-        place(needs, availability, roles, subject && costsOf(profiles, subject, specs)),
-        needs,
-        devices,
-        roles,
-      )
+      const costs = subject && costsOf(profiles, subject, specs)
+      const choice = place(needs, availability, roles, costs)
+      return withText(choice, needs, { devices, free: availability.free, roles, ...(costs && { costs }) })
     },
     costs: (request) => costsOf(profiles, readSubject(request, placementNeeds(request).batch), specs),
     async measure(request, free, signal) {

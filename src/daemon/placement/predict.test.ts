@@ -1,12 +1,21 @@
 import { describe, expect, it } from 'vitest'
 import { listCandidates, type CandidateOptions } from './candidates.js'
-import { describeCandidate, fastest, MESSAGE_MS, predictStepMs, type Candidate, type StageCosts } from './predict.js'
+import {
+  describeCandidate,
+  fastest,
+  predictStepMs,
+  type Candidate,
+  type StageCosts,
+  type StageTimes,
+} from './predict.js'
+
+const MESSAGE_MS = 0.8
 
 /** Equal devices: of 100 ms for the whole batch the encoder takes 40; half a batch takes half of everything. */
-const equal: StageCosts = (_device, share) => {
-  const factor = share === 'full' ? 1 : 0.5
+const scaled = (factor: number): StageTimes => {
   return { encoderMs: 40 * factor, decoderMs: 60 * factor, controlNetMs: [45 * factor, 30 * factor] }
 }
+const equal: StageCosts = { whole: () => scaled(1), half: () => scaled(0.5), messageMs: () => MESSAGE_MS }
 const alone = (base: string, ...controlNets: string[]): Candidate => ({ base, controlNets, secondControlNets: [] })
 const halves = (first: string[], second: string[]): Candidate => ({
   ...{ base: 'cpu:0', second: 'cpu:1', controlNets: first, secondControlNets: second },
@@ -23,7 +32,7 @@ describe('predictStepMs', () => {
 
   it('lets another device compute beside the encoder, and waits for what takes longer', () => {
     expect(predictStepMs(alone('cpu:0', 'cpu:1'), equal)).toBe(45 + MESSAGE_MS + 60)
-    const slow: StageCosts = () => ({ encoderMs: 50, decoderMs: 60, controlNetMs: [45] })
+    const slow: StageCosts = { ...equal, whole: () => ({ encoderMs: 50, decoderMs: 60, controlNetMs: [45] }) }
     expect(predictStepMs(alone('cpu:0', 'cpu:1'), slow)).toBe(50 + 60)
   })
 
@@ -35,8 +44,9 @@ describe('predictStepMs', () => {
 
   it('takes the slower of two halves, with the message to the second device', () => {
     expect(predictStepMs(halves([], []), equal)).toBe(50 + MESSAGE_MS)
-    const uneven: StageCosts = (device) => {
-      return { encoderMs: device === 'cpu:0' ? 40 : 20, decoderMs: 30, controlNetMs: [] }
+    const uneven: StageCosts = {
+      ...equal,
+      half: (device) => ({ encoderMs: device === 'cpu:0' ? 40 : 20, decoderMs: 30, controlNetMs: [] }),
     }
     expect(predictStepMs(halves([], []), uneven)).toBe(40 + 30)
   })
@@ -48,11 +58,38 @@ describe('predictStepMs', () => {
   })
 
   it('knows nothing of what was not measured', () => {
-    const partly: StageCosts = (device, share) => (share === 'full' ? equal(device, share) : undefined)
+    const partly: StageCosts = { ...equal, half: () => undefined }
     expect(predictStepMs(alone('cpu:0', 'cpu:0'), partly)).toBe(145)
     expect(predictStepMs(halves([], []), partly)).toBeUndefined()
-    const withoutControlNets: StageCosts = () => ({ encoderMs: 1, decoderMs: 1, controlNetMs: [] })
+    const withoutControlNets: StageCosts = {
+      ...equal,
+      whole: () => ({ encoderMs: 1, decoderMs: 1, controlNetMs: [] }),
+    }
     expect(predictStepMs(alone('cpu:0', 'cpu:1'), withoutControlNets)).toBeUndefined()
+    const withoutMessages: StageCosts = { ...equal, messageMs: () => undefined }
+    expect(predictStepMs(alone('cpu:0', 'cpu:0'), withoutMessages)).toBe(145)
+    expect(predictStepMs(alone('cpu:0', 'cpu:1'), withoutMessages)).toBeUndefined()
+    expect(predictStepMs(halves([], []), withoutMessages)).toBeUndefined()
+  })
+
+  it('takes the times of each half beside the device of the other one', () => {
+    const asked: string[] = []
+    const costs: StageCosts = {
+      ...equal,
+      half: (device, beside) => {
+        asked.push(`${device} beside ${beside}`)
+        return scaled(0.5)
+      },
+    }
+    predictStepMs(halves(['cpu:2'], ['cpu:2']), costs)
+    expect([...new Set(asked)].sort()).toEqual([...['cpu:0 beside cpu:1', 'cpu:1 beside cpu:0', 'cpu:2 beside cpu:0']])
+  })
+
+  it('takes each message for what it is between its two devices', () => {
+    const costs: StageCosts = { ...equal, messageMs: (from, to) => (from === 'cpu:0' && to === 'cpu:1' ? 20 : 7) }
+    expect(predictStepMs(alone('cpu:0', 'cpu:1'), costs)).toBe(45 + 20 + 60)
+    expect(predictStepMs(alone('cpu:0', 'cpu:2'), costs)).toBe(45 + 7 + 60)
+    expect(predictStepMs(halves(['cpu:0'], ['cpu:2']), costs)).toBe(22.5 + 7 + 30 + 20)
   })
 })
 

@@ -15,8 +15,15 @@ export interface StageTimes {
 /** All rows of the batch, or the larger half of them. */
 export type Share = 'full' | 'half'
 
-/** The measured times of a device; undefined where they are not known. */
-export type StageCosts = (device: string, share: Share) => StageTimes | undefined
+/** What was measured, by the devices' names; undefined where it is not known. */
+export interface StageCosts {
+  /** All rows on a device, while the others do nothing. */
+  readonly whole: (device: string) => StageTimes | undefined
+  /** Half of the rows on a device, while another one computes as many. */
+  readonly half: (device: string, beside: string) => StageTimes | undefined
+  /** A message from one device's worker to another's and the answer, in milliseconds. */
+  readonly messageMs: (from: string, to: string) => number | undefined
+}
 
 /** Who computes what, by the devices' names. */
 export interface Candidate {
@@ -36,44 +43,56 @@ export interface PredictedCandidate {
   readonly stepMs: number | undefined
 }
 
-/**
- * A message to another worker and its answer, in milliseconds: what the faster steps of the demo model report as `messageMs`
- * on two CPU devices (the tenth percentile of six runs was 0.7 to 0.9; the rest is the machine's other work).
- */
-export const MESSAGE_MS = 0.8
-
 /** What one device does for the rows of one base device. */
 interface Part {
   readonly base: string
   readonly controlNets: readonly string[]
-  readonly remote: boolean
 }
 
 /**
  * The time of a step in which all ControlNets take part, in milliseconds.
- * @returns undefined where a stage was not measured
+ * @returns undefined where something was not measured
  */
 export function predictStepMs(candidate: Candidate, costs: StageCosts): number | undefined {
-  const share: Share = candidate.second === undefined ? 'full' : 'half'
   const parts = partsOf(candidate)
-  const busy = controlNetTimes(parts, (device) => costs(device, share))
+  const timesOf = (device: string): StageTimes | undefined => timesIn(candidate, device, costs)
+  const busy = controlNetTimes(parts, timesOf)
   if (!busy) return undefined
-  let slowest = 0
-  for (const { base, controlNets, remote } of parts) {
-    const own = costs(base, share)
-    if (!own) return undefined
-    const services = controlNets.filter((device) => device !== base)
-    const residualsMs = services.map((device) => (busy.get(device) ?? 0) + MESSAGE_MS)
-    const encodedMs = (busy.get(base) ?? 0) + own.encoderMs
-    const partMs = Math.max(encodedMs, ...residualsMs) + own.decoderMs + (remote ? MESSAGE_MS : 0)
-    slowest = Math.max(slowest, partMs)
-  }
-  return slowest
+  const partTimes = parts.map((part) => partMs(part, { busy, timesOf, costs, loop: candidate.base }))
+  // A maximum with NaN is NaN.
+  const slowest = Math.max(...partTimes.map((ms) => ms ?? NaN))
+  return Number.isNaN(slowest) ? undefined : slowest
 }
 
 function partsOf({ base, second, controlNets, secondControlNets }: Candidate): Part[] {
-  const first = { base, controlNets, remote: false }
-  return second === undefined ? [first] : [first, { base: second, controlNets: secondControlNets, remote: true }]
+  const first = { base, controlNets }
+  return second === undefined ? [first] : [first, { base: second, controlNets: secondControlNets }]
+}
+
+/** A device's times in a candidate: halves are computed beside each other, also those of other devices' ControlNets. */
+function timesIn({ base, second }: Candidate, device: string, costs: StageCosts): StageTimes | undefined {
+  if (second === undefined) return costs.whole(device)
+  return costs.half(device, device === base ? second : base)
+}
+
+interface PartContext {
+  /** How long each device computes ControlNets. */
+  readonly busy: ReadonlyMap<string, number>
+  readonly timesOf: (device: string) => StageTimes | undefined
+  readonly costs: Pick<StageCosts, 'messageMs'>
+  /** The device that runs the loop. */
+  readonly loop: string
+}
+
+function partMs({ base, controlNets }: Part, { busy, timesOf, costs, loop }: PartContext): number | undefined {
+  const own = timesOf(base)
+  if (!own) return undefined
+  const residuals = controlNets
+    .filter((device) => device !== base)
+    .map((device) => (busy.get(device) ?? 0) + (costs.messageMs(base, device) ?? NaN))
+  const encoded = (busy.get(base) ?? 0) + own.encoderMs
+  const asked = base === loop ? 0 : (costs.messageMs(loop, base) ?? NaN)
+  return Math.max(encoded, ...residuals) + own.decoderMs + asked
 }
 
 /** How long each device computes ControlNets in a step: one after the other, also those of two halves that share it. */
@@ -93,7 +112,7 @@ function controlNetTimes(
 }
 
 /** Less than this is the noise of the measurement: it is not worth another device. */
-const WORTHWHILE = 0.03
+export const WORTHWHILE = 0.03
 
 /**
  * The fastest of the candidates; of those that are as fast, the one with the fewest devices.

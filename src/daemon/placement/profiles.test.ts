@@ -15,6 +15,8 @@ const SUBJECT: Subject = {
 }
 const BARE: Subject = { ...SUBJECT, controls: [] }
 const DEVICE = { name: 'cpu:0', threads: 1 }
+const EQUAL = { name: 'cpu:1', threads: 1 }
+const AT = { device: DEVICE }
 const TIMES = { encoderMs: 2, decoderMs: 3 }
 
 let directory: string
@@ -30,84 +32,97 @@ afterEach(() => rmSync(directory, { recursive: true, force: true }))
 describe('profiles', () => {
   it('know a job once its model and all of its ControlNets are measured', () => {
     const profiles = open()
-    profiles.put(SUBJECT, DEVICE, 'full', { ...TIMES, controlNetMs: 1 }, 0)
-    expect(profiles.times(BARE, DEVICE, 'full')).toEqual({ ...TIMES, controlNetMs: [] })
-    expect(profiles.times(SUBJECT, DEVICE, 'full')).toBeUndefined()
-    profiles.put(SUBJECT, DEVICE, 'full', { ...TIMES, controlNetMs: 4 }, 1)
-    expect(profiles.times(SUBJECT, DEVICE, 'full')).toEqual({ ...TIMES, controlNetMs: [1, 4] })
+    profiles.put(SUBJECT, AT, { ...TIMES, controlNetMs: 1 }, 0)
+    expect(profiles.times(BARE, DEVICE)).toEqual({ ...TIMES, controlNetMs: [] })
+    expect(profiles.times(SUBJECT, DEVICE)).toBeUndefined()
+    profiles.put(SUBJECT, AT, { ...TIMES, controlNetMs: 4 }, 1)
+    expect(profiles.times(SUBJECT, DEVICE)).toEqual({ ...TIMES, controlNetMs: [1, 4] })
     const turned = { ...SUBJECT, controls: [...SUBJECT.controls].reverse() }
-    expect(profiles.times(turned, DEVICE, 'full')).toEqual({ ...TIMES, controlNetMs: [4, 1] })
+    expect(profiles.times(turned, DEVICE)).toEqual({ ...TIMES, controlNetMs: [4, 1] })
   })
 
-  it('tell devices, threads, sizes, rows and architectures apart', () => {
+  it('tell devices, threads, sizes, rows, architectures and what computes beside it apart', () => {
     const profiles = open()
-    profiles.put(BARE, DEVICE, 'half', TIMES)
-    const half = (subject: Subject, device = DEVICE) => profiles.times(subject, device, 'half')
+    profiles.put(BARE, { device: DEVICE, beside: EQUAL }, TIMES)
+    const half = (subject: Subject, device = DEVICE, beside = EQUAL) => profiles.times(subject, device, beside)
     expect(half(BARE)).toBeDefined()
-    expect(profiles.times(BARE, DEVICE, 'full')).toBeUndefined()
-    expect(half(BARE, { name: 'cpu:1', threads: 1 })).toBeUndefined()
+    expect(profiles.times(BARE, DEVICE)).toBeUndefined()
+    expect(half(BARE, EQUAL, DEVICE)).toBeUndefined()
     expect(half(BARE, { name: 'cpu:0', threads: 2 })).toBeUndefined()
+    expect(half(BARE, DEVICE, { name: 'cpu:1', threads: 2 })).toBeUndefined()
     expect(half({ ...BARE, latents: [4, 16, 24] })).toBeUndefined()
+    expect(half({ ...BARE, rows: { full: 4, half: 2 } })).toBeUndefined()
     expect(half({ ...BARE, modelKey: '/model 2' })).toBeUndefined()
-    // What matters is how many rows there are, not which share of a batch they were.
-    expect(profiles.times({ ...BARE, rows: { full: 1, half: 1 } }, DEVICE, 'full')).toBeDefined()
   })
 
   it('count for all devices of a kind, the shortest of each stage', () => {
     const profiles = open()
-    const [equal, other] = [
-      { name: 'cpu:1', threads: 1 },
-      { name: 'cpu:2', threads: 2 },
-    ]
-    const costs = costsOf(profiles, SUBJECT, [DEVICE, equal, other])
+    const other = { name: 'cpu:2', threads: 2 }
+    const costs = costsOf(profiles, SUBJECT, [DEVICE, EQUAL, other])
     const put = (device: typeof DEVICE, encoderMs: number, decoderMs: number) => {
       for (const control of [0, 1])
-        profiles.put(SUBJECT, device, 'full', { encoderMs, decoderMs, controlNetMs: 1 }, control)
+        profiles.put(SUBJECT, { device }, { encoderMs, decoderMs, controlNetMs: 1 }, control)
     }
     put(DEVICE, 2, 5)
     put(other, 1, 1)
-    expect(costs('cpu:1', 'full')).toBeUndefined()
-    put(equal, 3, 4)
+    expect(costs.whole('cpu:1')).toBeUndefined()
+    put(EQUAL, 3, 4)
     const both = { encoderMs: 2, decoderMs: 4, controlNetMs: [1, 1] }
-    expect([costs('cpu:0', 'full'), costs('cpu:1', 'full')]).toEqual([both, both])
-    expect(costs('cpu:2', 'full')).toMatchObject({ encoderMs: 1 })
-    expect(costs('cpu:3', 'full')).toBeUndefined()
+    expect([costs.whole('cpu:0'), costs.whole('cpu:1')]).toEqual([both, both])
+    expect(costs.whole('cpu:2')).toMatchObject({ encoderMs: 1 })
+    expect(costs.whole('cpu:3')).toBeUndefined()
+  })
+
+  it('count, of two devices side by side and of their messages, for all pairs of the same kinds', () => {
+    const profiles = open()
+    const [third, large] = [
+      { name: 'cpu:2', threads: 1 },
+      { name: 'cpu:3', threads: 2 },
+    ]
+    const costs = costsOf(profiles, BARE, [DEVICE, EQUAL, third, large])
+    profiles.put(BARE, { device: DEVICE, beside: EQUAL }, TIMES)
+    profiles.putMessage(DEVICE, large, 0.5)
+    expect(costs.half('cpu:2', 'cpu:1')).toEqual({ ...TIMES, controlNetMs: [] })
+    expect(costs.half('cpu:0', 'cpu:3')).toBeUndefined()
+    expect(costs.half('cpu:4', 'cpu:0')).toBeUndefined()
+    expect([costs.messageMs('cpu:1', 'cpu:3'), costs.messageMs('cpu:3', 'cpu:2')]).toEqual([0.5, 0.5])
+    expect(costs.messageMs('cpu:0', 'cpu:1')).toBeUndefined()
   })
 
   it('outlive the daemon', async () => {
     const profiles = open()
-    profiles.put(BARE, DEVICE, 'full', TIMES)
+    profiles.put(BARE, AT, TIMES)
     await profiles.save()
-    expect(open().times(BARE, DEVICE, 'full')).toEqual({ ...TIMES, controlNetMs: [] })
+    expect(open().times(BARE, DEVICE)).toEqual({ ...TIMES, controlNetMs: [] })
   })
 
   it('ignore what another version measured, and entries that are damaged', async () => {
     const profiles = open()
-    profiles.put(BARE, DEVICE, 'full', TIMES)
+    profiles.put(BARE, AT, TIMES)
     await profiles.save()
     const { entries } = JSON.parse(readFileSync(file, 'utf8')) as { entries: Record<string, unknown>[] }
     writeFileSync(file, JSON.stringify({ entries: [...entries, 'what', { version: 3 }] }))
-    expect(open().times(BARE, DEVICE, 'full')).toBeDefined()
+    expect(open().times(BARE, DEVICE)).toBeDefined()
     writeFileSync(file, JSON.stringify({ entries: entries.map((entry) => ({ ...entry, version: '0.0.1' })) }))
-    expect(open().times(BARE, DEVICE, 'full')).toBeUndefined()
+    expect(open().times(BARE, DEVICE)).toBeUndefined()
   })
 
   it('begin anew where the file is damaged', async () => {
     for (const text of ['', 'nonsense', '[]', '{"entries":3}']) {
       writeFileSync(file, text)
-      expect(open().times(BARE, DEVICE, 'full')).toBeUndefined()
+      expect(open().times(BARE, DEVICE)).toBeUndefined()
     }
     const profiles = open()
-    profiles.put(BARE, DEVICE, 'full', TIMES)
+    profiles.put(BARE, AT, TIMES)
     await profiles.save()
-    expect(open().times(BARE, DEVICE, 'full')).toBeDefined()
+    expect(open().times(BARE, DEVICE)).toBeDefined()
   })
 
   it('do without a directory that cannot be written', async () => {
     writeFileSync(join(directory, 'file'), '')
     const profiles = openProfiles(join(directory, 'file'), pino({ enabled: false }))
-    profiles.put(BARE, DEVICE, 'full', TIMES)
+    profiles.put(BARE, AT, TIMES)
     await profiles.save()
-    expect(profiles.times(BARE, DEVICE, 'full')).toBeDefined()
+    expect(profiles.times(BARE, DEVICE)).toBeDefined()
   })
 })

@@ -37,6 +37,8 @@ export const PlanCandidateSchema = z.object({
   controlNets: z.array(z.string()),
   /** Likewise for the rows of the second device. */
   secondControlNets: z.array(z.string()),
+  /** Runs the text encoders and the autoencoder, of what is chosen; absent where the base device does. */
+  text: z.string().optional(),
   /** The time of one step; absent where a stage was not measured. */
   predictedStepMs: z.number().optional(),
 })

@@ -10,6 +10,7 @@ const DEADLINES_MS: Readonly<Record<Method, number>> = {
   settle: 30 * 60_000,
   residents: 60_000,
   measure: 30 * 60_000,
+  measureMessage: 30 * 60_000,
   // From step to step.
   denoise: 30 * 60_000,
   decodeLatents: 30 * 60_000,

@@ -6,6 +6,7 @@ import { denoise } from '../../engine/pipeline/denoise.js'
 import { readPlan, rowsOf } from './denoise-message.js'
 import { measurePass } from './measure-pass.js'
 import type { DenoiseProgress, Method, Parameters, Resident, Result } from './messages.js'
+import { measureMessage } from './passes/measure-message.js'
 import type { PeerServer } from './passes/peer-server.js'
 import { openPlacedStages } from './passes/placed-stages.js'
 import type { ArenaView } from './tensor-arena.js'
@@ -64,6 +65,7 @@ export function createHandlers(state: WorkerState, arena: ArenaView, peers: Pick
     },
     residents: async () => ({ residents: await listResidents(state) }),
     measure: (parameters, { signal }) => measurePass(state, parameters, signal),
+    measureMessage: async ({ peer }, { signal }) => ({ messageMs: await measureMessage(state, peer, signal) }),
     denoise: (parameters, context) => runDenoise(state, arena, parameters, context),
     decodeLatents: ({ model, latents, out }, { signal }) =>
       state.modelOf(model).decodeLatents(tensor(latents), tensor(out), signal),

@@ -8,6 +8,7 @@ import {
   ControlStrengthSchema,
   ModelReferenceSchema,
   PartSchema,
+  PeerSchema,
 } from './passes/messages.js'
 import { TensorHandleSchema } from './tensor-handle.js'
 
@@ -105,6 +106,8 @@ export const PARAMETERS = {
     latents: z.tuple([z.int().min(1), z.int().min(1), z.int().min(1), z.int().min(1)]),
     controlNet: z.string().optional(),
   }),
+  /** Times messages to another worker and their answers. */
+  measureMessage: z.object({ peer: PeerSchema }),
   /** Runs the whole denoising loop; tells its progress after every step. */
   denoise: z.object({
     model,
@@ -175,6 +178,7 @@ export const RESULTS = {
     decoderMs: z.number(),
     controlNetMs: z.number().optional(),
   }),
+  measureMessage: z.object({ messageMs: z.number() }),
   /** The progress messages tell the times. */
   denoise: z.object({}),
   decodeLatents: RunResult,

@@ -7,7 +7,12 @@ import { ControlOpenSchema, PassOpenSchema } from './messages.js'
  * further one is a step (`ControlRun` or `PassRun`); each is answered by one line. Whoever ends the connection ends the
  * work; the side that computes ends it only after it has stopped writing to the job's tensors.
  */
-export const PeerOpenSchema = z.discriminatedUnion('kind', [ControlOpenSchema, PassOpenSchema])
+export const PeerOpenSchema = z.discriminatedUnion('kind', [
+  ControlOpenSchema,
+  PassOpenSchema,
+  /** No work: each step is answered at once, to time the messages. */
+  z.object({ kind: z.literal('echo') }),
+])
 export type PeerOpen = z.infer<typeof PeerOpenSchema>
 
 export const PeerAnswerSchema = z.union([

@@ -91,6 +91,8 @@ async function serve(state: WorkerState, socket: Socket): Promise<void> {
 async function openWork(state: WorkerState, message: unknown, signal: AbortSignal): Promise<Work> {
   const open = PeerOpenSchema.parse(message)
   switch (open.kind) {
+    case 'echo':
+      return { opened: {}, run: () => Promise.resolve({}), close: () => Promise.resolve() }
     case 'control': {
       const session = await openControlSession(state, open, signal)
       return { opened: {}, run: (run) => session.run(ControlRunSchema.parse(run)), close: () => session.close() }
