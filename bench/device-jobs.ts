@@ -8,6 +8,7 @@ import type { Prepared } from '../src/daemon/workers/job-crew.js'
 import { preparedFor } from '../test/support/prepared.js'
 import { DEMO, runOrThrow, withSandbox } from './demo.js'
 import { figure, median, type Figure, type Goal } from './harness.js'
+import type { MakePlan } from './predicted-steps.js'
 
 export type StepEvent = Extract<JobEvent, { type: 'step' }>
 
@@ -32,16 +33,17 @@ export type RunJob = (request: GenerateRequest) => Promise<MeasuredJob>
  */
 export function withDevices<T>(
   devices: readonly string[],
-  task: (run: RunJob) => Promise<T>,
+  task: (run: RunJob, plan: MakePlan) => Promise<T>,
   env: Readonly<Record<string, string>> = {},
 ): Promise<T> {
   return withSandbox(async (sandbox) => {
     await runOrThrow(sandbox, ['daemon', 'start', ...devices.flatMap((device) => ['--device', device])])
     const client = sandbox.connect()
-    return task(async (request) => {
+    const run: RunJob = async (request) => {
       const { id, ...job } = await runJob(client, request)
       return { ...job, prepared: preparedFor(sandbox, { id }) }
-    })
+    }
+    return task(run, (request) => client.plan(request))
   }, env)
 }
 

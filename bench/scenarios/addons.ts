@@ -11,7 +11,7 @@ import { measureInTurn } from '../serving/in-turn.js'
 import { predictLatency } from '../serving/predict-job.js'
 import { createShapeDraw, servingRequest, SHAPES, type Shape } from '../serving/serving-job.js'
 import { prepareServingModel, type ServingModel } from '../serving/serving-model.js'
-import { servingStrategy } from '../serving/serving-strategies.js'
+import { servingStrategy, type CacheSlots } from '../serving/serving-strategies.js'
 import { STRATEGY_NAMES, type StrategyName } from '../simulator/strategies.js'
 
 /** Below nine steps the daemon has LoRAs in from the first step on. */
@@ -23,6 +23,12 @@ const TAX_ROUNDS = { demo: 15, sd15: 2 }
 const SIZES = { demo: { tax: 128, cells: 128 }, sd15: { tax: 256, cells: 128 } }
 /** LoRAs of the tax have the lowest numbers, then come those of the cells, then those of the calibration. */
 const FIRST_LORA = { cells: 1000, calibration: 10_000 }
+
+/**
+ * What caches keep of what nobody uses. LoRAs are always new, so their overlays would only fill the memory: at SD1.5's size
+ * some strategies' daemons together would push the model's files out of it.
+ */
+const SLOTS: CacheSlots = { controlNets: 2, loraSets: 1 }
 
 /** Of the simulator, for the middle one of a strategy's cells. */
 const TOLERANCE = '<= 0.2'
@@ -39,7 +45,7 @@ export const addons: Scenario = {
     say(options.sd15 ? 'a random SD1.5 checkpoint, ControlNet and LoRAs (made once: 6 GB)' : 'the demo model')
     const taxed = await model(options.size ?? SIZES[kind].tax)
     const drawn = await model(options.size ?? SIZES[kind].cells)
-    const daemons = createServingDaemons({ model: drawn, bases: 'first' })
+    const daemons = createServingDaemons({ model: drawn, bases: 'first', slots: SLOTS })
     try {
       const tax = await measureTax(daemons, taxed, options.rounds ?? TAX_ROUNDS[kind], say)
       const cells = await measureCells(daemons, drawn, options.rounds ?? ROUNDS[kind], say)

@@ -13,6 +13,7 @@ import {
 } from '../device-jobs.js'
 import { figure, type Figure, type Scenario } from '../harness.js'
 import { linkedCopy } from '../linked-copy.js'
+import { planRequestOf, predictionFigures, type MakePlan } from '../predicted-steps.js'
 import { makeRandomCheckpoint, makeRandomControlNet } from '../random-checkpoint.js'
 
 /** Two devices of one thread: what one of them computes does not slow the other. */
@@ -31,11 +32,11 @@ export const controlnet: Scenario = {
     const options = { cacheDirectory, family: 'sd15', dtype: 'F32' } as const
     const model = await makeRandomCheckpoint(options)
     const path = await makeRandomControlNet(options)
-    return withDevices(DEVICES, async (run) => {
+    return withDevices(DEVICES, async (run, plan) => {
       say(`demo model: ${DEMO_ROUNDS} times a job without, with its own device, with one device in turn`)
-      const demo = await measureSteps(run, 'demo', DEMO_REQUEST, 'canny', DEMO_ROUNDS)
+      const demo = await measureSteps({ run, plan }, 'demo', DEMO_REQUEST, 'canny', DEMO_ROUNDS)
       say(`SD1.5 size at 256x256: the same ${ROUNDS} times with ${STEPS} steps`)
-      const large = await measureSteps(run, 'SD1.5', sd15Request(model, STEPS), path, ROUNDS)
+      const large = await measureSteps({ run, plan }, 'SD1.5', sd15Request(model, STEPS), path, ROUNDS)
       say(`${COLD_ROUNDS} times the ControlNet under a path that no worker has seen`)
       return { ...demo, ...large, ...(await measureLoading(run, sd15Request(model, 2), path)) }
     })
@@ -45,17 +46,24 @@ export const controlnet: Scenario = {
 const onDevices = (controlNetDevices: string[]) => ({ placement: { baseDevice: 'cpu:0', controlNetDevices } })
 
 async function measureSteps(
-  run: RunJob,
+  { run, plan }: { readonly run: RunJob; readonly plan: MakePlan },
   label: string,
   request: GenerateRequest,
   controlNet: string,
   rounds: number,
 ): Promise<Record<string, Figure>> {
   const controls = [{ controlNet, image: CONTROL_PICTURE }]
+  const requests = {
+    bare: { ...request, ...onDevices([]) },
+    apart: { ...request, controls, ...onDevices(['cpu:1']) },
+    together: { ...request, controls, ...onDevices(['cpu:0']) },
+  }
+  // Before the jobs, as the planner does for a model that is new to it.
+  const plans = { bare: await plan(planRequestOf(request)), controlled: await plan(planRequestOf(requests.apart)) }
   const { bare, apart, together } = await measureInTurn(rounds, {
-    bare: () => run({ ...request, ...onDevices([]) }),
-    apart: () => run({ ...request, controls, ...onDevices(['cpu:1']) }),
-    together: () => run({ ...request, controls, ...onDevices(['cpu:0']) }),
+    bare: () => run(requests.bare),
+    apart: () => run(requests.apart),
+    together: () => run(requests.together),
   })
   const cached = apart.flatMap(({ prepared }) =>
     prepared.flatMap(({ cached, elapsedMs }) => (cached ? [elapsedMs] : [])),
@@ -64,6 +72,13 @@ async function measureSteps(
     [`${label}: step with its own device, of a bare one`]: stepRatio(apart, bare, '<= 1.1'),
     [`${label}: step with one device, of a bare one`]: stepRatio(together, bare),
     [`${label}: bare step`]: stepTime(bare),
+    ...predictionFigures(`${label}: predicted bare step`, plans.bare, { request: requests.bare, jobs: bare }),
+    ...predictionFigures(`${label}: predicted step with its own device`, plans.controlled, {
+      ...{ request: requests.apart, jobs: apart },
+    }),
+    ...predictionFigures(`${label}: predicted step with one device`, plans.controlled, {
+      ...{ request: requests.together, jobs: together },
+    }),
     ...partsOf(label, apart),
     [`${label}: a ControlNet that is cached, until it is ready`]: figure(cached, 'ms'),
   }

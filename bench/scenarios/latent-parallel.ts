@@ -10,10 +10,12 @@ import {
   type RunJob,
 } from '../device-jobs.js'
 import type { Figure, Scenario } from '../harness.js'
+import { planRequestOf, predictionFigures, type MakePlan } from '../predicted-steps.js'
 import { makeRandomCheckpoint, makeRandomControlNet, makeRandomLora } from '../random-checkpoint.js'
 
-/** Two devices of one thread, and one that has both. */
-const DEVICES = ['cpu:0=1', 'cpu:1=1', 'cpu:2=2']
+/** Two devices of one thread, and, in a daemon of its own, one that has both. */
+const TWO = ['cpu:0=1', 'cpu:1=1']
+const BOTH = ['cpu:0=2']
 const ROUNDS = 2
 const STEPS = 4
 
@@ -34,33 +36,51 @@ export const latentParallel: Scenario = {
       controls: [{ controlNet, image: CONTROL_PICTURE }],
       loras: loras.map((name) => ({ name, scale: 0.5 })),
     }
-    return withDevices(DEVICES, async (run) => {
-      say(
-        `${ROUNDS} times a job of ${STEPS} steps at 256x256 on one device, on two, and on one with both threads in turn`,
-      )
-      const plain = await measureSplit(run, '', request)
-      say('the same with a ControlNet and two LoRAs')
-      return { ...plain, ...(await measureSplit(run, ' with a ControlNet and two LoRAs', { ...request, ...addons })) }
-    })
+    return withDevices(TWO, (run, plan) =>
+      withDevices(BOTH, async (runBoth, planBoth) => {
+        const daemons = { two: { run, plan }, both: { run: runBoth, plan: planBoth } }
+        say(
+          `${ROUNDS} times a job of ${STEPS} steps at 256x256 on one device, on two, and on one with both threads in turn`,
+        )
+        const plain = await measureSplit(daemons, '', request)
+        say('the same with a ControlNet and two LoRAs')
+        const label = ' with a ControlNet and two LoRAs'
+        return { ...plain, ...(await measureSplit(daemons, label, { ...request, ...addons })) }
+      }),
+    )
   },
 }
 
-async function measureSplit(run: RunJob, label: string, request: GenerateRequest): Promise<Record<string, Figure>> {
+interface Daemon {
+  readonly run: RunJob
+  readonly plan: MakePlan
+}
+
+async function measureSplit(
+  daemons: { readonly two: Daemon; readonly both: Daemon },
+  label: string,
+  request: GenerateRequest,
+): Promise<Record<string, Figure>> {
   // Whoever computes the UNet's rows computes their ControlNet, too: no third device is at hand.
   const on = (baseDevice: string, secondDevice?: string) => ({
     ...request,
     ...(secondDevice && { latentParallel: true }),
     placement: { baseDevice, controlNetDevices: [baseDevice], ...(secondDevice && { secondDevice }) },
   })
-  const placements = { one: on('cpu:0'), two: on('cpu:0', 'cpu:1'), both: on('cpu:2') }
+  const requests = { one: on('cpu:0'), two: on('cpu:0', 'cpu:1') }
+  const { run } = daemons.two
+  const runBoth = daemons.both.run
+  // Before the jobs, as the planner does for a model that is new to it.
+  const plan = await daemons.two.plan(planRequestOf(request))
+  const planBoth = await daemons.both.plan(planRequestOf(request))
   // One step warms up everything.
-  for (const each of Object.values(placements)) await run({ ...each, numInferenceSteps: 1 })
-  const tasks = {
-    one: () => run(placements.one),
-    two: () => run(placements.two),
-    both: () => run(placements.both),
-  }
-  const { one, two, both } = await measureInTurn(ROUNDS, tasks, 0)
+  for (const each of Object.values(requests)) await run({ ...each, numInferenceSteps: 1 })
+  await runBoth({ ...requests.one, numInferenceSteps: 1 })
+  const { one, two, both } = await measureInTurn(
+    ROUNDS,
+    { one: () => run(requests.one), two: () => run(requests.two), both: () => runBoth(requests.one) },
+    0,
+  )
   return {
     [`step on two devices, of one${label}`]: stepRatio(two, one, GOAL),
     [`the same, of one with both threads${label}`]: stepRatio(two, both),
@@ -75,5 +95,10 @@ async function measureSplit(run: RunJob, label: string, request: GenerateRequest
     [`step on one device${label}`]: stepTime(one),
     [`step on two devices${label}`]: stepTime(two),
     [`step on one device with both threads${label}`]: stepTime(both),
+    ...predictionFigures(`predicted step on one device${label}`, plan, { request: requests.one, jobs: one }),
+    ...predictionFigures(`predicted step on two devices${label}`, plan, { request: requests.two, jobs: two }),
+    ...predictionFigures(`predicted step on one device with both threads${label}`, planBoth, {
+      ...{ request: requests.one, jobs: both },
+    }),
   }
 }
