@@ -18,7 +18,14 @@ import type { ReplayedJob } from '../serving/replay.js'
 import { prepareServingModel } from '../serving/serving-model.js'
 import type { CacheSlots, DeviceCount } from '../serving/serving-strategies.js'
 import { meanTimes } from '../serving/stage-samples.js'
-import { predictScaling, predictServed, rateForLoad, simulatedJobs } from '../serving/trace-prediction.js'
+import {
+  predictScaling,
+  predictServed,
+  rateForLoad,
+  simulatedJobs,
+  type PredictServedOptions,
+  type ScalingOptions,
+} from '../serving/trace-prediction.js'
 import { STRATEGY_NAMES } from '../simulator/strategies.js'
 import { summarizeJobs } from '../simulator/summary.js'
 import { generateTrace, type TraceRequest } from '../trace/generate-trace.js'
@@ -26,8 +33,14 @@ import { services } from '../trace/services.js'
 
 const SERVICE = services.A
 const SEED = 1
-/** Of the caches of the published trace, those of 5 ControlNets and of 10 LoRAs; here sets of LoRAs are kept. */
-const SLOTS: CacheSlots = { controlNets: 5, loraSets: 10 }
+/**
+ * Of the caches of the published trace, those of 5 ControlNets and of 10 LoRAs; here sets of LoRAs are kept. At SD1.5's size
+ * a set takes a gigabyte on each device of each strategy's daemon.
+ */
+const SLOTS: Record<'demo' | 'sd15', CacheSlots> = {
+  demo: { controlNets: 5, loraSets: 10 },
+  sd15: { controlNets: 5, loraSets: 1 },
+}
 /** Below nine steps the daemon has LoRAs in from the first step on. */
 const DEFAULTS = {
   demo: { steps: 10, size: 128, rounds: 4, requests: 200 },
@@ -51,28 +64,35 @@ const SHARES = { 1: 0.5, 2: 1 } as const
 export const trace: Scenario = {
   about: 'a synthetic workload with the statistics of a production trace, beside what the simulator predicts',
   async run({ cacheDirectory, say, options }) {
-    const { steps, size, rounds, requests, ...rest } = { ...DEFAULTS[options.sd15 ? 'sd15' : 'demo'], ...options }
+    const kind = options.sd15 ? 'sd15' : 'demo'
+    const { steps, size, rounds, requests, ...rest } = { ...DEFAULTS[kind], ...options }
+    const slots = SLOTS[kind]
     const model = await prepareServingModel({ cacheDirectory, sd15: options.sd15, size, steps })
-    const daemons = createServingDaemons({ model, bases: 'all', slots: SLOTS })
+    const daemons = createServingDaemons({ model, bases: 'all', slots })
     try {
       say(`${rounds} times the jobs that the first stage times are taken from, ${size}x${size}, ${steps} steps`)
       for (const name of STRATEGY_NAMES) await daemons.driver(name)
       const calibrator = createCalibrator(daemons, model, CALIBRATION_LORAS)
       const first = await calibrateFirst(calibrator, rounds)
-      const rate = rest.rate ?? rateOf(first, 2, requests, steps)
-      const rates = { 1: rest.rate === undefined ? rateOf(first, 1, requests, steps) : rate / 2, 2: rate }
+      const rateFor = (devices: DeviceCount): number => rateOf({ calibration: first, devices, slots }, requests, steps)
+      const rate = rest.rate ?? rateFor(2)
+      const rates = { 1: rest.rate === undefined ? rateFor(1) : rate / 2, 2: rate }
       const figures: Record<string, Figure> = {}
       const calibration: CalibrationJobs[] = []
       for (const devices of [2, 1] as const) {
         const draft = { service: SERVICE, seed: SEED, requests: Math.ceil(SHARES[devices] * requests) }
         const workload = generateTrace({ ...draft, requestsPerMinute: rates[devices] })
-        const measured = await measureTrace(workload, { daemons, model, calibrator, devices }, say)
+        const measured = await measureTrace(workload, { daemons, model, calibrator, devices, slots }, say)
         calibration.push(...measured.calibration)
         figures[`requests per minute, devices: ${devices}`] = figure([rates[devices]], '')
         Object.assign(figures, measured.figures)
       }
       const all = calibrate(mergeRounds(calibration))
-      const scaling = drawScaling(options.out ?? cacheDirectory, { calibration: all, steps, rate: rate / 2 }, say)
+      const scaling = drawScaling(
+        options.out ?? cacheDirectory,
+        { calibration: all, steps, rate: rate / 2, slots },
+        say,
+      )
       return { ...figures, ...calibrationFigures(all), ...scaling }
     } finally {
       await daemons.dispose()
@@ -88,19 +108,21 @@ async function calibrateFirst(calibrator: Calibrator, rounds: number): Promise<C
   return calibrate(mergeRounds(measured))
 }
 
-function rateOf(calibration: Calibration, devices: DeviceCount, requests: number, steps: number): number {
+function rateOf(options: PredictServedOptions, requests: number, steps: number): number {
   const draft = { service: SERVICE, seed: SEED, requests, requestsPerMinute: 1 }
-  return rateForLoad(LOAD, { devices, calibration, slots: SLOTS }, simulatedJobs(generateTrace(draft), steps))
+  return rateForLoad(LOAD, options, simulatedJobs(generateTrace(draft), steps))
 }
 
-type Measured = Pick<ReplaySegmentsOptions, 'daemons' | 'model' | 'calibrator' | 'devices'>
+type Measured = Pick<ReplaySegmentsOptions, 'daemons' | 'model' | 'calibrator' | 'devices'> & {
+  readonly slots: CacheSlots
+}
 
 async function measureTrace(
   workload: readonly TraceRequest[],
   options: Measured,
   say: (sentence: string) => void,
 ): Promise<{ figures: Record<string, Figure>; calibration: readonly CalibrationJobs[] }> {
-  const { devices, model } = options
+  const { devices, model, slots } = options
   const segments = cutIntoSegments(workload, SEGMENT)
   const onSegment = (index: number): void =>
     say(`segment ${index + 1} of ${segments.length} with ${SEGMENT} requests by each strategy, devices: ${devices}`)
@@ -114,7 +136,7 @@ async function measureTrace(
   const simulated = simulatedSegments(segments, model.request.numInferenceSteps)
   const figures: Record<string, Figure> = {}
   for (const [name, results] of replayed.jobs) {
-    const predicted = predictServed(name, { devices, calibration, slots: SLOTS }, simulated)
+    const predicted = predictServed(name, { devices, calibration, slots }, simulated)
     const report = reportOf(results, replayed.prepared.get(name) ?? new Map(), calibration)
     Object.assign(figures, servingFigures(`${name}, devices: ${devices}`, { ...report, predicted }))
   }
@@ -143,11 +165,10 @@ function reportOf(
 
 function drawScaling(
   directory: string,
-  { calibration, steps, rate }: { readonly calibration: Calibration; readonly steps: number; readonly rate: number },
+  predicted: Pick<ScalingOptions, 'calibration' | 'steps' | 'rate' | 'slots'>,
   say: (sentence: string) => void,
 ): Record<string, Figure> {
-  const options = { calibration, steps, rate, devices: SCALING, service: SERVICE, seed: SEED, slots: SLOTS }
-  const latencies = predictScaling(options)
+  const latencies = predictScaling({ ...predicted, devices: SCALING, service: SERVICE, seed: SEED })
   mkdirSync(directory, { recursive: true })
   const path = join(directory, 'trace.svg')
   writeFileSync(path, plotSvg([devicesPlot('predicted, the same load for each device', SCALING, latencies)]))

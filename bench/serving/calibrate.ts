@@ -1,6 +1,8 @@
+import { availableParallelism } from 'node:os'
 import type { DeviceStep } from '../../src/daemon/protocol/event.js'
 import type { Preloaded } from '../../src/daemon/protocol/preload.js'
 import type { Prepared } from '../../src/daemon/workers/job-crew.js'
+import type { Sharing } from '../simulator/device.js'
 import type { StageTimes } from '../simulator/model.js'
 import type { StageSamples } from './stage-samples.js'
 import { latencyOf, type MeasuredJob } from './driver.js'
@@ -30,15 +32,16 @@ export const LORAS_PER_SET = 2
 /** What the simulator is fed with. */
 export interface Calibration {
   readonly samples: StageSamples
-  /** How much longer a step takes on a device while another one computes. */
-  readonly contention: number
+  /** What the devices have in common: how much longer a step takes while another device computes, and the cores. */
+  readonly sharing: Required<Sharing>
 }
 
 /**
  * Stage times from what devices report of their steps, from what workers report of loading, and from the events around the
  * steps. All are taken on an otherwise idle daemon; what the devices cost each other is the contention.
+ * @param cores of the machine; a device has one thread
  */
-export function calibrate(jobs: CalibrationJobs): Calibration {
+export function calibrate(jobs: CalibrationJobs, cores = availableParallelism()): Calibration {
   const { bare, pair, oneControlNet, service, halves, loras, overlays, prepared } = jobs
   const base = stepTimings(bare, 'base')
   const passMs = mean(base.map(passOf))
@@ -63,7 +66,7 @@ export function calibrate(jobs: CalibrationJobs): Calibration {
     loraPatchMs: overlays.map(({ elapsedMs }) => Math.max(0, elapsedMs - mean(setMs)) / LORAS_PER_SET),
     controlNetLoadMs: loadMs('controlnet', oneControlNet),
   }
-  return { samples, contention }
+  return { samples, sharing: { contention, cores } }
 }
 
 /** Without each job's first, which may wait for what comes before. */

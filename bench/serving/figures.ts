@@ -102,7 +102,7 @@ export function predictionError(predicted: number, measured: number): number {
 }
 
 /** What the simulator was fed with, over the whole run. */
-export function calibrationFigures({ samples, contention }: Calibration): Record<string, Figure> {
+export function calibrationFigures({ samples, sharing }: Calibration): Record<string, Figure> {
   const { halfShare, ...stages } = samples
   const times = meanTimes(samples)
   const entries = (Object.keys(stages) as (keyof typeof stages)[]).map((stage) => {
@@ -111,6 +111,6 @@ export function calibrationFigures({ samples, contention }: Calibration): Record
   return {
     ...Object.fromEntries(entries),
     'one half, of both': figure([halfShare], 'share'),
-    'a device beside a busy one, of one alone': figure([contention], 'ratio'),
+    'a device beside a busy one, of one alone': figure([sharing.contention], 'ratio'),
   }
 }

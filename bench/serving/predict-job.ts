@@ -44,7 +44,7 @@ export function predictLatency(
   name: StrategyName,
   addons: JobAddons,
   steps: number,
-  { samples, contention }: Calibration,
+  { samples, sharing }: Calibration,
 ): number {
   const layout = servedLayout(name, addons.controlNets.length)
   const strategy = strategyOf(name, strategyOptions(steps))
@@ -52,7 +52,7 @@ export function predictLatency(
   const job: SimulatedJob = { ...addons, arrivalMs: LATER_MS, steps }
   const before: SimulatedJob = { ...job, arrivalMs: 0, loras: [] }
   const latencies = Array.from({ length: REPETITIONS }, () => {
-    const { jobs } = simulateLayout(strategy, layout, times, [before, job], contention)
+    const { jobs } = simulateLayout(strategy, layout, times, [before, job], sharing)
     return jobs[1].finishedMs - jobs[1].arrivalMs
   })
   return median(latencies)

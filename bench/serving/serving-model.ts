@@ -34,7 +34,17 @@ export async function prepareServingModel(options: ServingModelOptions): Promise
   const { model, addons } = options.sd15 ? await randomFiles(options) : await demoFiles(options)
   const { prompt, seed, guidanceScale } = DEMO
   return {
-    request: { prompt, seed, guidanceScale, model, width: size, height: size, numInferenceSteps: steps },
+    // One call of the UNet for each step, which not every model's own scheduler has.
+    request: {
+      prompt,
+      seed,
+      guidanceScale,
+      scheduler: 'euler',
+      model,
+      width: size,
+      height: size,
+      numInferenceSteps: steps,
+    },
     controlImage: readFileSync(join(FIXTURES, 'examples/canny_0.png')).toString('base64'),
     addons,
   }

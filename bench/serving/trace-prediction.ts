@@ -34,13 +34,13 @@ const REPETITIONS = 5
 
 export function predictServed(
   name: StrategyName,
-  { devices, calibration: { samples, contention }, slots }: PredictServedOptions,
+  { devices, calibration: { samples, sharing }, slots }: PredictServedOptions,
   jobs: readonly SimulatedJob[],
 ): ServedPrediction {
   const strategy = strategyOf(name, strategyOptions(jobs[0].steps, slots))
   const layout = servedLayout(name, 1, devices)
   const times = drawnTimes(samples, createRandom(1))
-  const results = Array.from({ length: REPETITIONS }, () => simulateLayout(strategy, layout, times, jobs, contention))
+  const results = Array.from({ length: REPETITIONS }, () => simulateLayout(strategy, layout, times, jobs, sharing))
   const [{ caches }] = results
   return {
     summary: summarizeJobs(results.flatMap(servedJobs)),

@@ -1,3 +1,4 @@
+import type { Sharing } from './device.js'
 import type { DeviceSpec, SimulatedJob, SimulationResult, StageTimes, Strategy } from './model.js'
 import { simulate } from './simulate.js'
 import { summarizeJobs } from './summary.js'
@@ -52,14 +53,14 @@ export function simulateLayout(
   layout: Layout,
   times: StageTimes,
   jobs: readonly SimulatedJob[],
-  contention = 1,
+  sharing?: Sharing,
 ): SimulationResult {
   const possible: Strategy = {
     ...strategy,
     controlNets: layout.controlNets > 0 ? strategy.controlNets : 'co-located',
     latentParallel: layout.seconds > 0,
   }
-  return simulate({ devices: devicesOf(layout, times), strategy: possible, jobs, contention })
+  return simulate({ devices: devicesOf(layout, times), strategy: possible, jobs, ...(sharing && { sharing }) })
 }
 
 /** Simulates all candidate layouts; the one with the least mean latency. */

@@ -3,10 +3,10 @@ import type { Device } from './device.js'
 import type { LoraLoading, StageTimes } from './model.js'
 import { allOf, type Clock, type Process, type Signal } from './process.js'
 
-/** Where a base device's LoRAs come from. */
+/** Where the LoRAs of a base device, and of its second one, come from. */
 export interface LoraStore {
-  /** Reads files, beside whatever the device does. */
-  readonly loader: Device
+  /** For each of them what reads files and patches beside whatever the device does; that of the base device first. */
+  readonly loaders: readonly Device[]
   readonly files: Cache
   readonly overlays: Cache
 }
@@ -43,8 +43,8 @@ export function loadLoras({ clock, store, loras, loading, times, devices, steps 
   const missing = loras.length > 0 && !isCached ? names.filter((name) => !store.files.acquire(name)) : []
   const patchMs = sum(isCached ? 0 : loras.length, () => times.loraPatchMs)
   const beside = loading.mode === 'asynchronous' && loading.patching === 'beside-steps'
-  const read = store.loader.load(sum(missing.length, () => times.loraLoadMs))
-  const ready = beside ? store.loader.load(patchMs) : read
+  const reads = store.loaders.map((loader) => loader.load(sum(missing.length, () => times.loraLoadMs)))
+  const ready = allOf(beside ? store.loaders.map((loader) => loader.load(patchMs)) : reads)
   // A bound behind the last step would leave the LoRAs out of the image.
   const bound = loading.mode === 'serial' || isCached ? 0 : Math.min(loading.bound, steps - 1)
   let loadingMs = 0
@@ -59,7 +59,7 @@ export function loadLoras({ clock, store, loras, loading, times, devices, steps 
 
   return {
     *beforePrompts() {
-      if (loading.mode === 'asynchronous' && loading.readFirst) yield* timed(read, (ms) => (loadingMs += ms))
+      if (loading.mode === 'asynchronous' && loading.readFirst) yield* timed(reads[0], (ms) => (loadingMs += ms))
     },
     *beforeStep(step) {
       if (loras.length === 0 || inEffectFrom !== undefined || (step < bound && !ready.hasFired)) return

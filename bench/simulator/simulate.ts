@@ -1,6 +1,6 @@
 import { createCache, type Cache, type CacheCounts } from './cache.js'
 import { createControlDevice, createControlService } from './control-devices.js'
-import { createDevice, type Device } from './device.js'
+import { createDevices, type Device, type Sharing } from './device.js'
 import type { DeviceSpec, JobResult, SimulatedJob, SimulationResult, Strategy } from './model.js'
 import { createClock, type Clock } from './process.js'
 import { runJob, type BaseHalf, type BaseUnit } from './run-job.js'
@@ -11,11 +11,8 @@ export interface Simulation {
   readonly strategy: Strategy
   /** In the order in which they arrive. */
   readonly jobs: readonly SimulatedJob[]
-  /**
-   * How much longer a device takes for something while one other works, as those do that share cores or memory bandwidth;
-   * as much is added for each further one. @default 1
-   */
-  readonly contention?: number
+  /** What the devices have in common. @default nothing */
+  readonly sharing?: Sharing
 }
 
 interface SimulatedDevice {
@@ -28,10 +25,10 @@ interface SimulatedDevice {
  * which works on one at a time.
  * @throws Error if the strategy needs a role that no device has
  */
-export function simulate({ devices: specs, strategy, jobs, contention = 1 }: Simulation): SimulationResult {
+export function simulate({ devices: specs, strategy, jobs, sharing }: Simulation): SimulationResult {
   checkRoles(specs, strategy)
   const clock = createClock()
-  const create = createSharingDevices(clock, contention)
+  const create = createDevices(clock, sharing)
   const devices = specs.map((spec) => ({ spec, device: create(spec.name) }))
   const units = createUnits(devices, strategy, create)
   const hosts = devices
@@ -87,17 +84,6 @@ function serveAll(
   return results
 }
 
-/** Makes devices that slow each other down. */
-function createSharingDevices(clock: Clock, contention: number): (name: string) => Device {
-  const all: Device[] = []
-  return (name) => {
-    const others = (): number => all.filter((each) => each !== device && each.isBusy).length
-    const device = createDevice(name, clock, contention === 1 ? undefined : () => 1 + (contention - 1) * others())
-    all.push(device)
-    return device
-  }
-}
-
 function createUnits(
   devices: readonly SimulatedDevice[],
   strategy: Strategy,
@@ -109,14 +95,17 @@ function createUnits(
     controls: createControlDevice(device, times, strategy.controlNetCache),
   })
   const seconds = withRole('second')
-  return withRole('base').map((base, index) => ({
-    halves: strategy.latentParallel ? [half(base), half(seconds[index])] : [half(base)],
-    loras: {
-      loader: create(`${base.spec.name} loader`),
-      files: createCache(strategy.loraCache),
-      overlays: createCache(strategy.overlayCache),
-    },
-  }))
+  return withRole('base').map((base, index) => {
+    const halves: BaseUnit['halves'] = strategy.latentParallel ? [half(base), half(seconds[index])] : [half(base)]
+    return {
+      halves,
+      loras: {
+        loaders: halves.map(({ device }) => create(`${device.name} loader`)),
+        files: createCache(strategy.loraCache),
+        overlays: createCache(strategy.overlayCache),
+      },
+    }
+  })
 }
 
 function checkRoles(specs: readonly DeviceSpec[], { controlNets, latentParallel }: Strategy): void {

@@ -17,7 +17,7 @@ const samples: StageSamples = {
   ...{ promptMs: [60], encoderMs: [200], decoderMs: [300], controlNetMs: [150], halfShare: 0.6, betweenStepsMs: [2] },
   ...{ transferMs: [1], exchangeMs: [3], vaeMs: [40], loraLoadMs: [20], loraPatchMs: [70], controlNetLoadMs: [80] },
 }
-const calibration: Calibration = { samples, contention: 1 }
+const calibration: Calibration = { samples, sharing: { contention: 1, cores: 8 } }
 const STEPS = 10
 const slots = { controlNets: 5, loraSets: 10 }
 
@@ -50,8 +50,8 @@ describe('the calibration', () => {
         ['l', loaded('lora', 40)],
       ]),
     }
-    const { samples: found, contention } = calibrate(jobs)
-    expect(contention).toBeCloseTo(1.05)
+    const { samples: found, sharing } = calibrate(jobs, 3)
+    expect(sharing).toEqual({ contention: expect.closeTo(1.05) as number, cores: 3 })
     expect(meanTimes(found)).toEqual(meanTimes(samples))
   })
 

@@ -148,6 +148,19 @@ describe('LoRAs', () => {
     expect(results[0]).toMatchObject({ loraStep: 1, loadingMs: 1000, finishedMs: 1000 + 10 + 4 * 500 + 50 })
   })
 
+  it('are read and patched for each of two halves, on the cores of both', () => {
+    const strategy: Strategy = {
+      ...serial,
+      ...{ latentParallel: true, loras: { mode: 'asynchronous', bound: 0, patching: 'beside-steps', readFirst: true } },
+    }
+    const latency = (cores: number): number =>
+      simulate({ strategy, devices: [base, second], jobs, sharing: { cores } }).jobs[0].finishedMs
+    const steps = 4 * (250 + 4) + 50
+    expect(latency(3)).toBeCloseTo(1000 + 70 + steps, 6)
+    // Both are read at 1000; while the prompt is encoded two cores have three things to do.
+    expect(latency(2)).toBeCloseTo(1000 + 15 + 60 + steps, 6)
+  })
+
   it('cost nothing but their delay where they are patched beside the steps', () => {
     // Ready at 1070, so from the step that begins at 1510.
     const { jobs: results } = simulate({ strategy: beside(4, 'beside-steps'), devices: [base], jobs })
@@ -187,11 +200,20 @@ describe('several jobs', () => {
   it('slow each other down while both devices work, as far as they share something', () => {
     const devices = [base, device('base', {}, 'b1')]
     const jobs = [job({ steps: 1 }), job({ arrivalMs: 10_000, steps: 1 }), job({ arrivalMs: 10_100, steps: 1 })]
-    const result = simulate({ strategy: serial, devices, jobs, contention: 1.5 })
-    // The second one's pass began alone; all of the third one but the last VAE begins beside it.
+    const result = simulate({ strategy: serial, devices, jobs, sharing: { contention: 1.5 } })
     const [alone, first, later] = result.jobs.map(({ arrivalMs, finishedMs }) => finishedMs - arrivalMs)
-    expect([alone, first]).toEqual([560, 10 + 500 + 75])
-    expect(later).toBe(15 + 750 + 50)
+    expect(alone).toBeCloseTo(560, 6)
+    // Alone until 10100, when 460 are left; the other one has 100 left when it is alone again.
+    expect(first).toBeCloseTo(100 + 1.5 * 460, 6)
+    expect(later).toBeCloseTo(1.5 * 460 + 100, 6)
+    expect(result.devices.map(({ busyMs }) => Math.round(busyMs))).toEqual([560 + 790, 790])
+  })
+
+  it('take turns where more devices work than there are cores', () => {
+    const devices = ['b0', 'b1', 'b2'].map((name) => device('base', {}, name))
+    const jobs = devices.map(() => job({ steps: 1 }))
+    const result = simulate({ strategy: serial, devices, jobs, sharing: { cores: 2, contention: 1.1 } })
+    for (const { finishedMs } of result.jobs) expect(finishedMs).toBeCloseTo(1.5 * 1.1 * 560, 6)
   })
 
   it('share one ControlNet device: who comes second waits for the run of the first', () => {
