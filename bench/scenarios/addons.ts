@@ -69,9 +69,9 @@ async function measureTax(
   const { width, numInferenceSteps } = model.request
   say(`${rounds} times a job with add-ons in turn with a bare one, ${width}x${width}, ${numInferenceSteps} steps`)
   const draw = createShapeDraw()
-  const job = async (name: StrategyName, shape: Shape): Promise<number> => {
+  const job = async (name: StrategyName, shape: Shape): Promise<MeasuredJob> => {
     const driver = await daemons.driver(name)
-    return latencyOf(await driver.run(servingRequest(model, daemons.files, servingStrategy(name), draw(shape))))
+    return driver.run(servingRequest(model, daemons.files, servingStrategy(name), draw(shape)))
   }
   // Both daemons are started before the first sample.
   for (const name of ['serial', 'all'] as const) await daemons.driver(name)
@@ -79,11 +79,33 @@ async function measureTax(
     bare: () => job('serial', '0C0L'),
     loaded: () => job('all', '1C2L'),
   })
+  const [loadedMs, bareMs] = [loaded, bare].map((jobs) => jobs.map(latencyOf))
+  const longer = (part: keyof JobParts): Figure =>
+    figure(
+      loaded.map((each, index) => partsOf(each)[part] - partsOf(bare[index])[part]),
+      'ms',
+    )
   return {
-    'one ControlNet and two cold LoRAs, of the bare model': figure(ratios(loaded, bare), 'ratio', '<= 1.05'),
-    'job with one ControlNet and two cold LoRAs': figure(loaded, 'ms'),
-    'job of the bare model': figure(bare, 'ms'),
+    'one ControlNet and two cold LoRAs, of the bare model': figure(ratios(loadedMs, bareMs), 'ratio', '<= 1.05'),
+    'job with one ControlNet and two cold LoRAs': figure(loadedMs, 'ms'),
+    'job of the bare model': figure(bareMs, 'ms'),
+    '- longer before the steps': longer('beforeMs'),
+    '- longer in the steps': longer('stepsMs'),
+    '- longer after the steps': longer('afterMs'),
   }
+}
+
+interface JobParts {
+  readonly beforeMs: number
+  readonly stepsMs: number
+  readonly afterMs: number
+}
+
+/** A job's latency in parts. The first step also waits for what has to be ready for it. */
+function partsOf(job: MeasuredJob): JobParts {
+  const stepsMs = job.steps.reduce((sum, { elapsedMs }) => sum + elapsedMs, 0)
+  const afterMs = job.finishedMs - job.decodingMs
+  return { beforeMs: latencyOf(job) - stepsMs - afterMs, stepsMs, afterMs }
 }
 
 async function measureCells(
