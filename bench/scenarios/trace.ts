@@ -17,7 +17,7 @@ import {
 import type { ReplayedJob } from '../serving/replay.js'
 import { prepareServingModel } from '../serving/serving-model.js'
 import type { CacheSlots, DeviceCount } from '../serving/serving-strategies.js'
-import { meanTimes } from '../serving/stage-samples.js'
+import { drawnTimes, meanTimes } from '../serving/stage-samples.js'
 import {
   predictScaling,
   predictServed,
@@ -29,6 +29,7 @@ import {
 import { STRATEGY_NAMES } from '../simulator/strategies.js'
 import { summarizeJobs } from '../simulator/summary.js'
 import { generateTrace, type TraceRequest } from '../trace/generate-trace.js'
+import { createRandom } from '../trace/random.js'
 import { services } from '../trace/services.js'
 
 const SERVICE = services.A
@@ -52,6 +53,9 @@ const LOAD = 0.6
 const CALIBRATION_LORAS = 1_000_000
 const ONE_DEVICE_ADDONS = 100_000
 const SCALING = [1, 2, 4, 8, 16, 32, 64]
+
+/** A round of the jobs that stage times are taken from takes seconds with the demo model, and minutes at SD1.5's size. */
+const CALIBRATED = { demo: 'replays', sd15: 'segments' } as const
 
 /** Requests that are replayed by each strategy in turn. */
 const SEGMENT = 25
@@ -78,22 +82,19 @@ export const trace: Scenario = {
       const rate = rest.rate ?? rateFor(2)
       const rates = { 1: rest.rate === undefined ? rateFor(1) : rate / 2, 2: rate }
       const figures: Record<string, Figure> = {}
+      const measured = { daemons, model, calibrator, slots, calibration: CALIBRATED[kind] }
       const calibration: CalibrationJobs[] = []
       for (const devices of [2, 1] as const) {
         const draft = { service: SERVICE, seed: SEED, requests: Math.ceil(SHARES[devices] * requests) }
         const workload = generateTrace({ ...draft, requestsPerMinute: rates[devices] })
-        const measured = await measureTrace(workload, { daemons, model, calibrator, devices, slots }, say)
-        calibration.push(...measured.calibration)
+        const { figures: ofDevices, calibration: jobs } = await measureTrace(workload, { ...measured, devices }, say)
+        calibration.push(...jobs)
         figures[`requests per minute, devices: ${devices}`] = figure([rates[devices]], '')
-        Object.assign(figures, measured.figures)
+        Object.assign(figures, ofDevices)
       }
       const all = calibrate(mergeRounds(calibration))
-      const scaling = drawScaling(
-        options.out ?? cacheDirectory,
-        { calibration: all, steps, rate: rate / 2, slots },
-        say,
-      )
-      return { ...figures, ...calibrationFigures(all), ...scaling }
+      const scaled = { calibration: all, steps, rate: rate / 2, slots }
+      return { ...figures, ...calibrationFigures(all), ...drawScaling(options.out ?? cacheDirectory, scaled, say) }
     } finally {
       await daemons.dispose()
     }
@@ -113,7 +114,7 @@ function rateOf(options: PredictServedOptions, requests: number, steps: number):
   return rateForLoad(LOAD, options, simulatedJobs(generateTrace(draft), steps))
 }
 
-type Measured = Pick<ReplaySegmentsOptions, 'daemons' | 'model' | 'calibrator' | 'devices'> & {
+type Measured = Pick<ReplaySegmentsOptions, 'daemons' | 'model' | 'calibrator' | 'devices' | 'calibration'> & {
   readonly slots: CacheSlots
 }
 
@@ -126,21 +127,20 @@ async function measureTrace(
   const segments = cutIntoSegments(workload, SEGMENT)
   const onSegment = (index: number): void =>
     say(`segment ${index + 1} of ${segments.length} with ${SEGMENT} requests by each strategy, devices: ${devices}`)
-  const replayed = await replaySegments(
+  const { strategies, calibration: rounds } = await replaySegments(
     segments.map((segment) => segment.map((each) => renamed(each, devices))),
-    {
-      ...{ ...options, strategies: STRATEGIES[devices], onSegment },
-    },
+    { ...options, strategies: STRATEGIES[devices], onSegment },
   )
-  const calibration = calibrate(mergeRounds(replayed.calibration))
-  const simulated = simulatedSegments(segments, model.request.numInferenceSteps)
   const figures: Record<string, Figure> = {}
-  for (const [name, results] of replayed.jobs) {
+  for (const [name, { jobs, prepared, calibration: bySegment }] of strategies) {
+    const calibration = calibrate(mergeRounds(bySegment))
+    const times = bySegment.map((each, index) => drawnTimes(calibrate(each).samples, createRandom(index + 1)))
+    const simulated = simulatedSegments(segments, model.request.numInferenceSteps, times)
     const predicted = predictServed(name, { devices, calibration, slots }, simulated)
-    const report = reportOf(results, replayed.prepared.get(name) ?? new Map(), calibration)
+    const report = reportOf(jobs, prepared, calibration)
     Object.assign(figures, servingFigures(`${name}, devices: ${devices}`, { ...report, predicted }))
   }
-  return { figures, calibration: replayed.calibration }
+  return { figures, calibration: rounds }
 }
 
 /** One device's add-ons have other names than those of two, whose daemons' caches it finds. */

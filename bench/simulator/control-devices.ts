@@ -17,6 +17,8 @@ export interface ControlDevice {
 /** A ControlNet of a job on the device that runs it. */
 export interface PlacedControl {
   readonly host: ControlDevice
+  /** What it takes: the job's times, or the device's. */
+  readonly times: StageTimes
   /** Fires when it is resident. */
   readonly loaded: Signal
 }
@@ -25,18 +27,21 @@ export function createControlDevice(device: Device, times: StageTimes, limit: Ca
   return { device, times, cache: createCache(limit), keepsNothing: slotsOf(limit) === 0, loads: new Map() }
 }
 
-/** Makes a ControlNet resident; the device's runs of it, asked for later, wait in line behind the loading. */
-export function loadControl(host: ControlDevice, controlNet: number): PlacedControl {
+/**
+ * Makes a ControlNet resident; the device's runs of it, asked for later, wait in line behind the loading.
+ * @param times of the job
+ */
+export function loadControl(host: ControlDevice, controlNet: number, times = host.times): PlacedControl {
   const key = String(controlNet)
   const earlier = host.cache.acquire(key) ? host.loads.get(key) : undefined
-  const loaded = earlier ?? host.device.load(host.times.controlNetLoadMs)
+  const loaded = earlier ?? host.device.load(times.controlNetLoadMs)
   host.loads.set(key, loaded)
-  return { host, loaded }
+  return { host, times, loaded }
 }
 
 /** Hands the ControlNets of jobs to devices. */
 export interface ControlService {
-  place(controlNet: number): PlacedControl
+  place(controlNet: number, times?: StageTimes): PlacedControl
   release(controlNet: number, placed: PlacedControl): void
 }
 
@@ -47,12 +52,12 @@ export function createControlService(hosts: readonly ControlDevice[]): ControlSe
     running.set(host, (running.get(host) ?? 0) + change)
   }
   return {
-    place(controlNet) {
+    place(controlNet, times) {
       const least = Math.min(...running.values())
       const free = hosts.filter((host) => running.get(host) === least)
       const host = free.find(({ cache }) => cache.has(String(controlNet))) ?? free[0]
       count(host, 1)
-      return loadControl(host, controlNet)
+      return loadControl(host, controlNet, times)
     },
     release(controlNet, { host }) {
       count(host, -1)

@@ -77,6 +77,8 @@ export interface SimulatedJob {
   readonly steps: number
   readonly controlNets: readonly number[]
   readonly loras: readonly number[]
+  /** What its stages take, where that is not what the devices' own times say. */
+  readonly times?: StageTimes
 }
 
 /** Times since the beginning, in milliseconds. */

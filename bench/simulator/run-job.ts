@@ -42,7 +42,7 @@ interface JobControls {
 
 /** One job from the moment on at which a base unit takes it. */
 export function* runJob({ clock, strategy, job, unit, service, done }: RunJobOptions): Process {
-  const { halves } = unit
+  const { halves } = withTimes(unit, job.times)
   const [first] = halves
   const devices = halves.map(({ device }) => device)
   const startedMs = clock.now
@@ -79,13 +79,19 @@ export function* runJob({ clock, strategy, job, unit, service, done }: RunJobOpt
   })
 }
 
+/** A job's own times count for all that it does. */
+function withTimes({ halves: [first, ...others] }: BaseUnit, times?: StageTimes): Pick<BaseUnit, 'halves'> {
+  const own = (half: BaseHalf): BaseHalf => (times ? { ...half, times } : half)
+  return { halves: [own(first), ...others.map(own)] }
+}
+
 function placeControls(
-  { controlNets }: SimulatedJob,
+  { controlNets, times }: SimulatedJob,
   halves: readonly BaseHalf[],
   service: ControlService | undefined,
 ): JobControls {
   const place = ({ controls }: BaseHalf): PlacedControl[] =>
-    controlNets.map((each) => (service ? service.place(each) : loadControl(controls, each)))
+    controlNets.map((each) => (service ? service.place(each, times) : loadControl(controls, each, times)))
   const byHalf = service ? halves.map(place) : [place(halves[0])]
   return {
     byHalf,
@@ -95,7 +101,7 @@ function placeControls(
       // As the daemon does: nobody asks the second half's device for its own ControlNets before the first step.
       const others = halves.slice(1).map(place)
       byHalf.push(...others)
-      return allOf([reload(halves[0].controls, controlNets.length), loadedOf(others.flat())])
+      return allOf([reload(halves[0], controlNets.length), loadedOf(others.flat())])
     },
     release() {
       for (const placed of byHalf) {
@@ -116,8 +122,8 @@ function loadedOf(placed: readonly PlacedControl[]): Signal {
  * A daemon that keeps nothing lets all but one of a job's ControlNets go between making them ready and using them, as
  * nobody uses them in between, and loads them again.
  */
-function reload({ device, times, keepsNothing }: ControlDevice, controlNets: number): Signal {
-  const again = keepsNothing ? Math.max(0, controlNets - 1) : 0
+function reload({ device, times, controls }: BaseHalf, controlNets: number): Signal {
+  const again = controls.keepsNothing ? Math.max(0, controlNets - 1) : 0
   return allOf(Array.from({ length: again }, () => device.load(times.controlNetLoadMs)))
 }
 
@@ -132,7 +138,7 @@ function* runStep(
   const started = halves.map((half, index) => {
     const placed = controls.byHalf[index]
     if (!asService) return clock.start(coLocatedHalf(half, placed.length))
-    const residuals = allOf(placed.map(({ host }) => clock.start(residualOf(clock, host, half.share))))
+    const residuals = allOf(placed.map((each) => clock.start(residualOf(clock, each, half.share))))
     const loaded = allOf(placed.map((each) => each.loaded))
     // The job's waiting time is that of its first half: the second one waits at the same time.
     return clock.start(servedHalf(clock, half, { loaded, residuals }, index === 0 ? waits : undefined))
@@ -148,8 +154,8 @@ function* coLocatedHalf({ device, times, share }: BaseHalf, controlNets: number)
   yield device.compute(share * (times.encoderMs + times.decoderMs))
 }
 
-function* residualOf(clock: Clock, { device, times }: ControlDevice, share: number): Process {
-  yield device.compute(share * times.controlNetMs)
+function* residualOf(clock: Clock, { host, times }: PlacedControl, share: number): Process {
+  yield host.device.compute(share * times.controlNetMs)
   yield clock.sleep(times.transferMs)
 }
 

@@ -99,6 +99,8 @@ describe('segments of a trace', () => {
       { arrivalMs: 9, loras: [2] },
     ])
     expect(third.arrivalMs).toBeGreaterThan(1e6)
+    const [slow, fast] = [2, 1].map((promptMs) => ({ ...meanTimes(samples), promptMs }))
+    expect(simulatedSegments(segments, 4, [slow, fast]).map(({ times }) => times?.promptMs)).toEqual([2, 2, 1])
   })
 })
 

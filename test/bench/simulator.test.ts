@@ -95,6 +95,16 @@ describe('one job', () => {
     expect(latencies(serial, devices, [job()])).toEqual([10 + (100 + 300) + (200 + 300) + 50])
   })
 
+  it('takes its own times where it has some, on every device', () => {
+    const own = { ...times, encoderMs: 100, decoderMs: 100, controlNetMs: 190, controlNetLoadMs: 0 }
+    const jobs = [job({ controlNets: [1] }), job({ controlNets: [2], arrivalMs: 10_000, times: own })]
+    const fast = device('controlNet', { controlNetLoadMs: 0 })
+    expect(latencies(service, [base, fast], jobs)).toEqual([10 + 2 * 500 + 50, 10 + 2 * (190 + 20 + 100) + 50])
+    expect(latencies(serial, [base], [{ ...jobs[1], loras: [1] }])).toEqual([
+      1000 + 70 + 10 + 2 * (190 + 100 + 100) + 50,
+    ])
+  })
+
   it('goes at the pace of the slower half', () => {
     const slow = device('second', { encoderMs: 400 })
     expect(latencies({ ...serial, latentParallel: true }, [base, slow], [job()])).toEqual([10 + 2 * (350 + 4) + 50])
