@@ -17,10 +17,3 @@ export function buildUpload(from: UploadType, to: Precision): Graph {
   return g.build()
 }
 
-/** y = 2x in half precision, from float32 and back: whether a device can compute in it at all shows only in a run. */
-export function buildHalfProbe(): Graph {
-  const g = createGraphBuilder('half-probe')
-  const half = g.node('Cast', [g.input('x', 'float32', ['N'])], { attributes: { to: DATA_TYPES.float16 } })
-  g.output('y', g.node('Cast', [g.node('Add', [half, half])], { attributes: { to: DATA_TYPES.float32 } }), ['N'])
-  return g.build()
-}

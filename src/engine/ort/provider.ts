@@ -57,13 +57,13 @@ export const PROVIDERS: Readonly<Record<ProviderName, Provider>> = {
   },
   cuda: {
     ...{ name: 'cuda', memory: 'Cuda', hasOwnMemory: true, concurrent: true },
-    target: { precision: 'float16', operators: 'cuda' },
+    target: { precision: 'float16', operators: 'cuda', attention: 'fused' },
     append: appendCuda,
   },
   webgpu: {
     // Two runs at once end the process (seen with 1.30).
     ...{ name: 'webgpu', memory: 'WebGPU_Buf', hasOwnMemory: true, concurrent: false },
-    target: { precision: 'float16', operators: 'portable' },
+    target: { precision: 'float16', operators: 'webgpu', attention: 'fused' },
     append: appendWebgpu,
   },
 }
