@@ -67,7 +67,11 @@ function encoderLayer(
 
   const first = g.node('Reshape', [layerNorm(g, x, `${name}.layer_norm1`, width, config.layer_norm_eps), flat])
   const [q, k, v] = ['q_proj', 'k_proj', 'v_proj'].map((to) => part(first, `self_attn.${to}`))
-  const attended = attention(g, [q, k, v], width, { heads: config.num_attention_heads, sequence, causal: config.max_position_embeddings })
+  const attended = attention(g, [q, k, v], width, {
+    heads: config.num_attention_heads,
+    sequence,
+    causal: config.max_position_embeddings,
+  })
   x = g.node('Add', [x, g.node('Reshape', [part(attended, 'self_attn.out_proj'), sequence])])
 
   const second = g.node('Reshape', [layerNorm(g, x, `${name}.layer_norm2`, width, config.layer_norm_eps), flat])

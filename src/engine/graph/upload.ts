@@ -12,8 +12,8 @@ export type UploadType = Extract<ElementType, 'float32' | 'float16'>
 export function buildUpload(from: UploadType, to: Precision): Graph {
   const g = createGraphBuilder('upload')
   const host = g.input(UPLOAD_NAMES.host, from, ['N'])
-  const device = from === to ? g.node('Identity', [host]) : g.node('Cast', [host], { attributes: { to: DATA_TYPES[to] } })
+  const device =
+    from === to ? g.node('Identity', [host]) : g.node('Cast', [host], { attributes: { to: DATA_TYPES[to] } })
   g.output(UPLOAD_NAMES.device, device, ['N'], to)
   return g.build()
 }
-

@@ -27,7 +27,7 @@ export function createGraphCache(environment: Environment): GraphCache {
   let target: Promise<GraphTarget> | undefined
   const compile = async (build: (target: GraphTarget) => Graph): Promise<CompiledGraph> => {
     const graph = build(await (target ??= probeTarget(environment)))
-    return { graph, session: await openSession(environment, graph.model) }
+    return { graph, session: await openSession(environment, graph.model, graph) }
   }
   return {
     environment,

@@ -30,7 +30,9 @@ const CHANNELS = 16
 const TOLERANCE = 0.02
 
 async function attends(environment: Environment, target: GraphTarget): Promise<boolean> {
-  const inputs = [1, 2, 3].map((seed) => Float32Array.from({ length: TOKENS * CHANNELS }, (_, i) => 2 * Math.sin(i * i * seed)))
+  const inputs = [1, 2, 3].map((seed) =>
+    Float32Array.from({ length: TOKENS * CHANNELS }, (_, i) => 2 * Math.sin(i * i * seed)),
+  )
   const graph = buildAttentionProbe(TOKENS, CHANNELS, target)
   const values = await runProbe(environment, graph, inputs, TOKENS * CHANNELS)
   const expected = attentionOf(inputs)
@@ -48,7 +50,10 @@ function attentionOf([query, key, value]: readonly Float32Array[]): Float32Array
     })
     const total = weights.reduce((sum, each) => sum + each, 0)
     for (let i = 0; i < CHANNELS; i++) {
-      result[token * CHANNELS + i] = weights.reduce((sum, each, other) => sum + (each / total) * row(value, other)[i], 0)
+      result[token * CHANNELS + i] = weights.reduce(
+        (sum, each, other) => sum + (each / total) * row(value, other)[i],
+        0,
+      )
     }
   }
   return result
@@ -70,7 +75,11 @@ async function runProbe(
     inputs.forEach((values, index) => {
       memory.floats.set(values, offset)
       const dims = values.length === 1 ? [1] : [1, TOKENS, CHANNELS]
-      binding.bindInput(PROBE_NAMES.input(index), { type: 'float32', dims, address: memory.address + BigInt(4 * offset) })
+      binding.bindInput(PROBE_NAMES.input(index), {
+        type: 'float32',
+        dims,
+        address: memory.address + BigInt(4 * offset),
+      })
       offset += values.length
     })
     const dims = outputLength === 1 ? [1] : [TOKENS, CHANNELS]
