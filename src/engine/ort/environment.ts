@@ -1,6 +1,7 @@
 import { createExclusive, type Exclusive } from '../exclusive.js'
 import { ortApi } from './api.js'
 import { own, outPointer, type NativeHandle } from './native.js'
+import type { ProviderName } from './provider.js'
 
 export interface EnvironmentOptions {
   /** Threads of the one pool that all sessions of this process share. With 1, a run stays on its calling thread. */
@@ -10,6 +11,8 @@ export interface EnvironmentOptions {
    * several devices share cores.
    */
   readonly spin?: boolean
+  /** What all sessions of this process compute with. @default cpu */
+  readonly provider?: ProviderName
 }
 
 /** The runtime's process-wide state: logging and the shared thread pool. */

@@ -1,4 +1,2 @@
-/** The runtime's execution providers that swiftd knows, by the name that devices begin with: `cuda:0`. */
-export const PROVIDER_NAMES = ['cpu', 'cuda', 'webgpu'] as const
-
-export type ProviderName = (typeof PROVIDER_NAMES)[number]
+// The names are a file of their own, since the daemon and the commands may know them, but nothing of the runtime.
+export { PROVIDER_NAMES, type ProviderName } from '../provider-name.js'
