@@ -9,6 +9,7 @@ import {
 } from './onnx_pb.js'
 import type { WeightShape } from '../weights/weights.js'
 import type { ElementType } from '../tensor.js'
+import type { Precision } from './target.js'
 
 /** A value that flows in a graph, by its name. */
 export type Value = string
@@ -23,6 +24,8 @@ export interface Graph {
   /** What has to be bound, with the name and shape that the model file's tensor has. */
   readonly weights: readonly WeightShape[]
   readonly outputs: readonly string[]
+  /** Type of the weights. */
+  readonly precision: Precision
 }
 
 type Attribute = number | string | readonly number[]
@@ -44,7 +47,8 @@ export interface GraphBuilder {
   ints(values: readonly number[]): Value
   node(operator: string, inputs: readonly Value[], options?: NodeOptions): Value
   nodes(operator: string, inputs: readonly Value[], outputCount: number, options?: NodeOptions): Value[]
-  output(name: string, value: Value, dims: readonly Dim[]): void
+  /** @param type @default float32 */
+  output(name: string, value: Value, dims: readonly Dim[], type?: ElementType): void
   build(): Graph
 }
 
@@ -111,11 +115,11 @@ export function createGraphBuilder(graphName: string): GraphBuilder {
       addNode(operator, args, outs, options)
       return outs
     },
-    output(name, value, dims) {
+    output(name, value, dims, type = 'float32') {
       // The value itself becomes the output: an Identity node would copy it at every run.
       if (outputNames.has(value)) throw new Error(`${value} is an output already.`)
       outputNames.set(value, name)
-      outputs.push(valueInfo(name, FLOAT, dims))
+      outputs.push(valueInfo(name, DATA_TYPES[type], dims))
     },
     build() {
       const rename = (value: string): string => outputNames.get(value) ?? value
@@ -136,6 +140,7 @@ export function createGraphBuilder(graphName: string): GraphBuilder {
         model: toBinary(ModelProtoSchema, model),
         weights: [...weights.values()],
         outputs: outputs.map((output) => output.name ?? ''),
+        precision: 'float32',
       }
     },
   }

@@ -9,7 +9,9 @@ export interface GraphTarget {
   readonly operators: 'portable' | 'cuda'
 }
 
-export type Precision = 'float32' | 'float16'
+export const PRECISIONS = ['float32', 'float16'] as const
+
+export type Precision = (typeof PRECISIONS)[number]
 
 /** Runs everywhere; what the goldens are compared with. */
 export const PORTABLE: GraphTarget = { precision: 'float32', operators: 'portable' }

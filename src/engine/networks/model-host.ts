@@ -79,6 +79,7 @@ export function openModelHost(options: ModelHostOptions): ModelHost {
       await Promise.all([...models.keys()].map(unload))
       await controlNets.release()
       await graphs.release()
+      await environment.settle()
       environment.release()
     },
   }
