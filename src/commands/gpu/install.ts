@@ -75,5 +75,7 @@ function describe(installed: boolean, directory: string, devices: readonly Machi
       ? `${device.name}: ${describeHardware(device)}, computes`
       : describeFailure(device.name, { reason: device.reason ?? '' }),
   )
-  return [what, ...lines].join('\n')
+  const usable = devices.flatMap(({ name, usable }) => (usable ? [name] : []))
+  const use = `To use ${usable.length === 1 ? 'it' : 'them'}: swiftd config set devices ${usable.join(',')}, then swiftd daemon restart`
+  return [what, ...lines, use].join('\n')
 }

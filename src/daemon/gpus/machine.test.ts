@@ -19,8 +19,8 @@ describe('a GPU of the machine', () => {
   })
 
   it('is idle where the package leaves the number out, and full where it does', () => {
-    const { memoryFree: _free, utilizationGpu: _busy, ...idle } = NVIDIA
-    const full = toMachineGpu({ ...idle, memoryUsed: 24564 }, () => IDS)
+    const untold = { memoryFree: undefined, utilizationGpu: undefined }
+    const full = toMachineGpu({ ...NVIDIA, ...untold, memoryUsed: 24564 }, () => IDS)
     expect(full).toMatchObject({ utilization: 0, memory: { freeBytes: 0 } })
   })
 
