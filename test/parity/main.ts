@@ -8,7 +8,8 @@ import { kinds } from './kinds/index.js'
 import { countResults, summary, tableHeader, tableRows, toJson } from './report.js'
 import { runParity, selectCases, type CaseResult, type ParityOptions } from './run.js'
 
-const USAGE = 'Usage: npm run -s parity -- [--goldens DIR] [--only PATTERN] [--json] [--provider NAME] [--precision TYPE] [--tolerance FACTOR]'
+const USAGE =
+  'Usage: npm run -s parity -- [--goldens DIR] [--only PATTERN] [--json] [--provider NAME] [--precision TYPE] [--tolerance FACTOR]'
 const DEFAULT_GOLDENS = fileURLToPath(new URL('../../fixtures/goldens', import.meta.url))
 
 /**

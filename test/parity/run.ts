@@ -45,10 +45,7 @@ export async function* runParity(options: ParityOptions): AsyncGenerator<CaseRes
   }
 }
 
-async function runCase(
-  context: ParityContext,
-  { kinds, toleranceFactor = 1 }: ParityOptions,
-): Promise<CaseResult> {
+async function runCase(context: ParityContext, { kinds, toleranceFactor = 1 }: ParityOptions): Promise<CaseResult> {
   const { family, case: golden } = context
   const { id, kind } = golden
   const about = { name: caseName(family, golden), family: family.name, kind, id }

@@ -12,15 +12,8 @@ export type UploadType = Extract<ElementType, 'float32' | 'float16'>
 export function buildUpload(from: UploadType, to: Precision): Graph {
   const g = createGraphBuilder('upload')
   const host = g.input(UPLOAD_NAMES.host, from, ['N'])
-  const device = from === to ? g.node('Identity', [host]) : g.node('Cast', [host], { attributes: { to: DATA_TYPES[to] } })
+  const device =
+    from === to ? g.node('Identity', [host]) : g.node('Cast', [host], { attributes: { to: DATA_TYPES[to] } })
   g.output(UPLOAD_NAMES.device, device, ['N'], to)
-  return g.build()
-}
-
-/** y = 2x in half precision, from float32 and back: whether a device can compute in it at all shows only in a run. */
-export function buildHalfProbe(): Graph {
-  const g = createGraphBuilder('half-probe')
-  const half = g.node('Cast', [g.input('x', 'float32', ['N'])], { attributes: { to: DATA_TYPES.float16 } })
-  g.output('y', g.node('Cast', [g.node('Add', [half, half])], { attributes: { to: DATA_TYPES.float32 } }), ['N'])
   return g.build()
 }

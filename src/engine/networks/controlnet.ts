@@ -34,11 +34,7 @@ export interface ControlNet {
 }
 
 /** Loads a file's weights and binds them to the ControlNet graphs of its architecture. */
-export async function openControlNet(
-  graphs: GraphCache,
-  config: ControlNetConfig,
-  file: Weights,
-): Promise<ControlNet> {
+export async function openControlNet(graphs: GraphCache, config: ControlNetConfig, file: Weights): Promise<ControlNet> {
   const [trunkGraph, conditioningGraph] = await Promise.all([
     graphs.open('controlnet', config, (target) => buildControlNet(config, target)),
     graphs.open('controlnet-conditioning', config, (target) => buildControlNetConditioning(config, target)),

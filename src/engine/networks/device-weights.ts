@@ -68,7 +68,8 @@ function createUploader(graphs: GraphCache) {
   async function bindingFor(from: UploadType, to: Precision): Promise<Binding> {
     const key = `${from} ${to}`
     const binding =
-      bindings.get(key) ?? (await graphs.open('upload', { from, to }, () => buildUpload(from, to))).session.createBinding()
+      bindings.get(key) ??
+      (await graphs.open('upload', { from, to }, () => buildUpload(from, to))).session.createBinding()
     bindings.set(key, binding)
     return binding
   }

@@ -56,7 +56,12 @@ export async function computeOverlay(
       runtimeMs += weight.runtimeMs
       byteLength += weight.byteLength
     }
-    return { tensors: new Map([...patched].map(([name, { tensor }]) => [name, tensor])), runtimeMs, byteLength, release }
+    return {
+      tensors: new Map([...patched].map(([name, { tensor }]) => [name, tensor])),
+      runtimeMs,
+      byteLength,
+      release,
+    }
   } catch (error) {
     release()
     throw error

@@ -18,8 +18,8 @@ export interface Provider {
   readonly concurrent: boolean
   /** What graphs are built for, where the device can do it. */
   readonly target: GraphTarget
-  /** Has the sessions of these options compute with it. */
-  append(sessionOptions: Pointer): void
+  /** Has the sessions of these options compute with it, but for these nodes, if it can leave some to the host. */
+  append(sessionOptions: Pointer, hostNodes: readonly string[]): void
 }
 
 /** A worker sees only its own device, which is therefore the first one. */
@@ -56,13 +56,13 @@ export const PROVIDERS: Readonly<Record<ProviderName, Provider>> = {
   },
   cuda: {
     ...{ name: 'cuda', memory: 'Cuda', hasOwnMemory: true, concurrent: true },
-    target: { precision: 'float16', operators: 'cuda' },
+    target: { precision: 'float16', operators: 'cuda', attention: 'fused' },
     append: appendCuda,
   },
   webgpu: {
     // Two runs at once end the process (seen with 1.30).
     ...{ name: 'webgpu', memory: 'WebGPU_Buf', hasOwnMemory: true, concurrent: false },
-    target: { precision: 'float16', operators: 'portable' },
+    target: { precision: 'float16', operators: 'webgpu', attention: 'fused' },
     append: appendWebgpu,
   },
 }
@@ -78,8 +78,9 @@ function appendCuda(sessionOptions: Pointer): void {
   }
 }
 
-function appendWebgpu(sessionOptions: Pointer): void {
-  ortApi().SessionOptionsAppendExecutionProvider(sessionOptions, 'WebGPU', ...keysAndValues(WEBGPU_OPTIONS))
+function appendWebgpu(sessionOptions: Pointer, hostNodes: readonly string[]): void {
+  const options = { ...WEBGPU_OPTIONS, ...(hostNodes.length > 0 && { forceCpuNodeNames: hostNodes.join('\n') }) }
+  ortApi().SessionOptionsAppendExecutionProvider(sessionOptions, 'WebGPU', ...keysAndValues(options))
 }
 
 function keysAndValues(options: Readonly<Record<string, string>>): [keys: string[], values: string[], count: number] {

@@ -13,6 +13,8 @@ export interface Session extends NativeHandle {
 export interface SessionSettings {
   /** Where the graph is written as the runtime runs it, with the copies between devices that it put in; for tests. */
   readonly optimizedModelPath?: string
+  /** Names of nodes that the host is to compute, where the provider allows to choose. */
+  readonly hostNodes?: readonly string[]
 }
 
 const ENABLE_ALL_OPTIMISATIONS = 99
@@ -42,7 +44,7 @@ export async function openSession(
 async function createSession(
   { pointer: environment, provider }: Environment,
   model: Uint8Array,
-  { optimizedModelPath }: SessionSettings,
+  { optimizedModelPath, hostNodes = [] }: SessionSettings,
 ): Promise<Pointer> {
   const api = ortApi()
   const options = outPointer((out) => api.CreateSessionOptions(out))
@@ -50,7 +52,7 @@ async function createSession(
     api.DisablePerSessionThreads(options)
     api.SetSessionGraphOptimizationLevel(options, ENABLE_ALL_OPTIMISATIONS)
     if (optimizedModelPath !== undefined) api.SetOptimizedModelFilePath(options, optimizedModelPath)
-    provider.append(options)
+    provider.append(options, hostNodes)
     const out: [Pointer | null] = [null]
     await api.CreateSessionFromArray.async(environment, model, model.byteLength, options, out)
     return outPointer((result) => (result[0] = out[0]))

@@ -64,7 +64,11 @@ export function withTensorValue(tensor: NativeTensor, use: (value: Pointer) => v
  * The same elements in other dims, not copied. The given tensor must live for as long as the view.
  * @param memory where the tensor lies
  */
-export function viewValue({ type, value }: ValueTensor, dims: readonly number[], memory: Provider['memory']): ValueTensor {
+export function viewValue(
+  { type, value }: ValueTensor,
+  dims: readonly number[],
+  memory: Provider['memory'],
+): ValueTensor {
   const view = valueOver({ type, dims, address: valuePointer(value) }, memory)
   return { type, dims, value: own('view', view, (pointer) => ortApi().ReleaseValue(pointer)) }
 }

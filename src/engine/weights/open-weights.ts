@@ -13,7 +13,10 @@ export interface OpenWeightsOptions {
  * Opens a .safetensors file with floating-point tensors as a device can take them: float32, or also float16.
  * @throws SwiftdError as `openAsFloat32`
  */
-export async function openWeights(path: string, { cacheDirectory, acceptHalf }: OpenWeightsOptions): Promise<SafetensorsFile> {
+export async function openWeights(
+  path: string,
+  { cacheDirectory, acceptHalf }: OpenWeightsOptions,
+): Promise<SafetensorsFile> {
   if (acceptHalf) {
     const file = openSafetensors(path)
     if (isHalfOrFloat32(file)) return file

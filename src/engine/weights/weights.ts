@@ -47,7 +47,9 @@ export function weightsFromFile(file: SafetensorsFile, mapping: NameMapping = (n
       if (!type) return undefined
       const tensor = viewPart(stored, type, file.addressOf(stored), source)
       if (!source.transpose || tensor?.dims.length !== 2) return tensor
-      const copy = copies.get(wanted) ?? transposed(type === 'float32' ? float32Values(file, stored) : widenTensor(file, stored), tensor.dims)
+      const copy =
+        copies.get(wanted) ??
+        transposed(type === 'float32' ? float32Values(file, stored) : widenTensor(file, stored), tensor.dims)
       copies.set(wanted, copy)
       return { type: 'float32', dims: [...tensor.dims].reverse(), address: copy.address }
     },
