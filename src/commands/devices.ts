@@ -23,7 +23,7 @@ export default class Devices extends BaseCommand {
     'List the devices of the daemon and of this machine, what they do, and where the next job would run.'
 
   static override description =
-    'The setting "devices" says which the daemon uses, such as cuda:0,cuda:1 or cpu:0=2,cpu:1=2; it takes effect by "daemon ' +
+    'Without a daemon only the machine is told of. The setting "devices" says which the daemon uses, such as cuda:0,cuda:1 or cpu:0=2,cpu:1=2; it takes effect by "daemon ' +
     'restart". Of each GPU it is told what keeps it from being used, as far as files and versions tell; with --check a small ' +
     'graph is run on it. With --explain the stages of the model and of the ControlNets are measured where that was not done ' +
     'yet, and all placements are listed with the step time that follows; it needs the daemon, and exits with 3 if that does ' +
@@ -43,6 +43,8 @@ export default class Devices extends BaseCommand {
     }),
     explain: Flags.boolean({
       description: 'Show the placements that a job can have, with their predicted step times.',
+      // What is left out would be true for the daemon, which then measures.
+      default: false,
       exclusive: ['check'],
     }),
     model: Flags.string({

@@ -1,7 +1,7 @@
 import type { DeviceWorker } from '../workers/device-worker.js'
 import type { Availability, Placement, PlacementChoice, PlacementNeeds } from './placement.js'
 import type { DeviceRoles } from './roles.js'
-import { offered, withoutStandIns } from './stand-ins.js'
+import { isUndecided, offered, withoutStandIns } from './stand-ins.js'
 
 /**
  * Chooses a job's devices among those that are free where nothing is known of their speed: a base device, a second one if
@@ -20,6 +20,7 @@ export function placeByRule(
   const bases = devices.filter(({ device: { name } }) => isBase(name, needs, roles) && !isOther(name))
   const base = firstReady(bases, free)
   if (!base) return { kind: 'wait', claims: bases.length === 1 ? bases : [] }
+  if (isUndecided(base, allRoles, needs)) return { kind: 'wait', claims: [base], until: settled(base.ready()) }
 
   const notes: string[] = []
   let second: DeviceWorker | undefined
@@ -36,6 +37,13 @@ export function placeByRule(
   }
   const controlNets = controlDevices(needs, { devices, free: free.filter((each) => each !== second) }, base, roles)
   return { kind: 'start', placement: { base, ...(second && { second }), controlNets, notes } }
+}
+
+function settled(ready: Promise<unknown>): Promise<void> {
+  return ready.then(
+    () => undefined,
+    () => undefined,
+  )
 }
 
 /** A device for each ControlNet; the base where there is no other. */

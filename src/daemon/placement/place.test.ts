@@ -136,6 +136,14 @@ describe('placement beside GPUs', () => {
     expect(mixed({}, ['idle', 'busy', 'busy'])).toBe('waits, claims')
   })
 
+  it('waits for a GPU that is about to show whether it works, if a CPU could stand in', () => {
+    expect(mixed({}, ['idle', 'starting', 'failed'])).toBe('waits, claims cuda:0')
+    expect(mixed({}, ['idle', 'starting', 'idle'])).toBe('cuda:1')
+    expect(mixed({ baseDevice: 'cuda:0' }, ['idle', 'starting', 'failed'])).toBe('cuda:0')
+    const alone: Options = { names: ['cuda:0'], roles: { base: ['cuda:0'], controlNet: [] } }
+    expect(mixed({}, ['starting'], alone)).toBe('cuda:0')
+  })
+
   it('takes a CPU where no GPU works any more, and where a job asks for it', () => {
     expect(mixed({}, ['idle', 'failed', 'failed'])).toBe('cpu:0')
     expect(mixed({}, ['idle', 'failed', 'idle'])).toBe('cuda:1')

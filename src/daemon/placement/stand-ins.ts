@@ -26,6 +26,16 @@ export function offered(
   return some.filter(({ device: { name } }) => isGpu(name) || roles.controlNet.includes(name))
 }
 
+/** Whether a GPU still shows if it can be opened, while a CPU would stand in for it: the job waits for that. */
+export function isUndecided(
+  { device, status }: DeviceWorker,
+  roles: DeviceRoles,
+  { baseDevice }: Pick<PlacementNeeds, 'baseDevice'>,
+): boolean {
+  const hasStandIn = baseDevice === undefined && roles.base.some((name) => !isGpu(name))
+  return hasStandIn && isGpu(device.name) && status.state === 'starting'
+}
+
 /** Whether a job asks for a device by its name. */
 export function isAsked(name: string, needs: PlacementNeeds): boolean {
   const { baseDevice, secondDevice, textDevice, controlNetDevices = [] } = needs

@@ -1,4 +1,5 @@
 import type { Plan, PlanCandidate } from '../../../daemon/protocol/plan.js'
+import { isGpu } from '../../../daemon/workers/devices.js'
 import { formatColumns } from '../table.js'
 
 const COLUMNS = ['DEVICE', 'THREADS', 'STATE', 'JOB', 'ROLES', 'PID', 'RESTARTS', 'LAST FAILURE']
@@ -19,7 +20,9 @@ function row({
   reason = '',
 }: Plan['devices'][number]): string[] {
   const process = pid === undefined ? '' : String(pid)
-  return [name, String(threads), state, jobId, roles.join(', '), process, String(restarts), reason]
+  // Those of a GPU are the host's, and nobody's choice.
+  const cores = isGpu(name) ? '' : String(threads)
+  return [name, cores, state, jobId, roles.join(', '), process, String(restarts), reason]
 }
 
 function describeChoice({ model, width, height, chosen }: Plan): string {
