@@ -4,7 +4,7 @@ import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { brotliDecompressSync } from 'node:zlib'
-import { koffi } from '../../src/engine/memory/foreign.js'
+import { koffi, type LibraryHandle } from '../../src/engine/memory/foreign.js'
 
 /**
  * SwiftShader, a Vulkan device in software, with its Vulkan loader: what the WebGPU provider runs on where there is no GPU.
@@ -35,11 +35,14 @@ export function findSwiftshader(): Swiftshader | undefined {
   return { directory, environment }
 }
 
+/** Kept, since a library is closed when its handle is collected. */
+let loader: LibraryHandle | undefined
+
 /** Has this process use it. */
 export function useSwiftshader({ directory, environment }: Swiftshader): void {
   Object.assign(process.env, environment)
   // The library path is read when a process starts; a library that is loaded already is found by its name.
-  koffi.load(join(directory, 'libvulkan.so.1'), { global: true })
+  loader ??= koffi.load(join(directory, 'libvulkan.so.1'), { global: true })
 }
 
 function unpacked(): string | undefined {

@@ -94,7 +94,7 @@ export async function openBaseModel(
     opened.push(value)
     return value
   }
-  const acceptHalf = graphs.environment.provider.hasOwnMemory
+  const acceptHalf = await graphs.acceptsHalf()
   // A single file is mapped once for all its networks, and stays mapped until the last of them is released.
   const files = new Map<string, SafetensorsFile>()
   const open = async ({ weightsPath, names }: Component<unknown>): Promise<Weights> => {

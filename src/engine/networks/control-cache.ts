@@ -88,7 +88,7 @@ async function load(
   cacheDirectory: string,
   { path, component }: ControlNetReference,
 ): Promise<CachedControlNet> {
-  const acceptHalf = graphs.environment.provider.hasOwnMemory
+  const acceptHalf = await graphs.acceptsHalf()
   const file = await openWeights(component.weightsPath, { cacheDirectory, acceptHalf })
   const weights = weightsFromFile(file, component.names(file))
   try {

@@ -7,8 +7,11 @@ import { probeTarget } from './probe-target.js'
 
 /** Compiled graphs of one process, one for each architecture. */
 export interface GraphCache {
-  /** What they are compiled for. */
   readonly environment: Environment
+  /** What they are built for; found out on first use. */
+  target(): Promise<GraphTarget>
+  /** Whether the device converts float16 weights itself, so that files in it are given as they are. */
+  acceptsHalf(): Promise<boolean>
   /**
    * The compiled graph of an architecture; compiled on first use.
    * @param kind which network
@@ -24,13 +27,18 @@ export interface GraphCache {
 
 export function createGraphCache(environment: Environment): GraphCache {
   const sessions = new Map<string, Promise<CompiledGraph>>()
-  let target: Promise<GraphTarget> | undefined
+  let probed: Promise<GraphTarget> | undefined
+  const target = (): Promise<GraphTarget> => (probed ??= probeTarget(environment))
   const compile = async (build: (target: GraphTarget) => Graph): Promise<CompiledGraph> => {
-    const graph = build(await (target ??= probeTarget(environment)))
+    const graph = build(await target())
     return { graph, session: await openSession(environment, graph.model, graph) }
   }
   return {
     environment,
+    target,
+    async acceptsHalf() {
+      return environment.provider.hasOwnMemory && (await target()).precision === 'float16'
+    },
     get compiled() {
       return sessions.size
     },
