@@ -1,12 +1,11 @@
 import { PORTABLE, type GraphTarget } from '../graph/target.js'
 import { ortApi } from './api.js'
 import type { Pointer } from '../memory/libc.js'
+import type { ProviderName } from '../provider-name.js'
 import { outPointer } from './native.js'
 
-/** The runtime's execution providers that swiftd knows, by the name that devices begin with: `cuda:0`. */
-export const PROVIDER_NAMES = ['cpu', 'cuda', 'webgpu'] as const
-
-export type ProviderName = (typeof PROVIDER_NAMES)[number]
+// The names are a file of their own, since the daemon and the commands may know them, but nothing of the runtime.
+export { PROVIDER_NAMES, type ProviderName } from '../provider-name.js'
 
 /** Everything in which providers differ; all else is the same code. */
 export interface Provider {
