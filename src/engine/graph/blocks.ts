@@ -1,6 +1,6 @@
+import { attention } from './attention.js'
 import type { GraphBuilder, Value } from './builder.js'
 import {
-  attention,
   conv,
   gatedLinear,
   imageToTokens,

@@ -94,29 +94,6 @@ export function sequenceShape(g: GraphBuilder, like: Value, channels: number): V
   return g.node('Concat', [batch, g.ints([-1, channels])], { attributes: { axis: 0 } })
 }
 
-export interface AttentionOptions {
-  readonly heads: number
-  /** Shape that turns flattened tokens into (N, S, C), see `sequenceShape`. */
-  readonly sequence: Value
-  /** Each token sees only itself and earlier ones. @default false */
-  readonly causal?: boolean
-}
-
-/** Multi-head attention over flattened queries, keys and values of equal width. Returns flattened tokens. */
-export function attention(
-  g: GraphBuilder,
-  [query, key, value]: readonly [Value, Value, Value],
-  channels: number,
-  { heads, sequence, causal = false }: AttentionOptions,
-): Value {
-  const sequences = [query, key, value].map((flat) => g.node('Reshape', [flat, sequence]))
-  const attended = g.node('MultiHeadAttention', sequences, {
-    attributes: { num_heads: heads, ...(causal ? { unidirectional: 1 } : {}) },
-    domain: MICROSOFT,
-  })
-  return g.node('Reshape', [attended, g.ints([-1, channels])])
-}
-
 /** (N, C, H, W) to flattened tokens (N * H * W, C). */
 export function imageToTokens(g: GraphBuilder, x: Value, channels: number): Value {
   const planes = g.node('Reshape', [x, g.ints([0, channels, -1])])

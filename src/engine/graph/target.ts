@@ -7,6 +7,11 @@ export interface GraphTarget {
   readonly precision: Precision
   /** Whose fused operators may be used; `portable` ones run on every provider. */
   readonly operators: 'portable' | 'cuda'
+  /**
+   * Whether attention is one operator or spelled out, which takes far more memory: for devices whose fused attention is
+   * wrong (`buildAttentionProbe`). @default fused
+   */
+  readonly attention?: 'fused' | 'plain'
 }
 
 export type Precision = 'float32' | 'float16'

@@ -1,8 +1,9 @@
 import type { VaeConfig } from '../weights/config.js'
+import { attention } from './attention.js'
 import { resnetBlock } from './blocks.js'
 import { fromHost, toHost } from './borders.js'
 import { createGraphBuilder, type Graph, type GraphBuilder, type Value } from './builder.js'
-import { attention, conv, linear, upsample2x } from './layers.js'
+import { conv, linear, upsample2x } from './layers.js'
 import { groupNorm, normedTokens, type NormSettings } from './norms.js'
 import { PORTABLE, type GraphTarget, type Precision } from './target.js'
 
