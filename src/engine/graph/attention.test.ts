@@ -4,8 +4,6 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { noise, relativeError, runGraph, weightsOf, type GraphTensor } from '../../../test/support/run-graph.js'
 import { openEnvironment, type Environment } from '../ort/environment.js'
 import { readTextEncoderConfig, readUnetConfig } from '../weights/config.js'
-import { ATTENTION_PROBE, buildAttentionProbe } from './attention-probe.js'
-import type { Graph } from './builder.js'
 import { PORTABLE, type GraphTarget } from './target.js'
 import { buildTextEncoder, TEXT_ENCODER_NAMES } from './text-encoder.js'
 import { residualDims, trunkShapes } from './trunk-shapes.js'
@@ -66,21 +64,5 @@ describe('plain attention', () => {
     const run = async (target: GraphTarget): Promise<GraphTensor> =>
       (await runGraph(environment, buildUnetDecoder(config, target), weights, inputs, outputs))[UNET_NAMES.noise]
     expect(relativeError(await run(PLAIN), await run(PORTABLE))).toBeLessThan(TOLERANCE)
-  })
-})
-
-describe('the attention probe', () => {
-  const run = async (graph: Graph): Promise<number> => {
-    const { x, difference, dims } = ATTENTION_PROBE
-    const inputs = { [x]: tensor(dims, 1) }
-    const outputs = await runGraph(environment, graph, () => [], inputs, { [difference]: { dims: [1] } })
-    return outputs[difference].values[0]
-  }
-
-  it('finds no difference on a CPU, in either precision', async () => {
-    expect(await run(buildAttentionProbe(PORTABLE))).toBeLessThan(1e-5)
-    expect(await run(buildAttentionProbe({ ...PORTABLE, precision: 'float16' }))).toBeLessThan(
-      ATTENTION_PROBE.tolerance,
-    )
   })
 })

@@ -1,5 +1,5 @@
-import { attention } from './attention.js'
 import type { GraphBuilder, Value } from './builder.js'
+import { attention } from './attention.js'
 import {
   conv,
   gatedLinear,

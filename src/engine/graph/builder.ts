@@ -25,6 +25,8 @@ export interface Graph {
   /** What has to be bound, with the name and shape that the model file's tensor has. */
   readonly weights: readonly WeightShape[]
   readonly outputs: readonly string[]
+  /** The names of the nodes that the host is to compute. */
+  readonly hostNodes: readonly string[]
   /** Type of the weights. */
   readonly precision: Precision
 }
@@ -36,6 +38,8 @@ export interface NodeOptions {
   readonly attributes?: Readonly<Record<string, Attribute>>
   /** Attributes that the operator declares as floats, whatever their value. */
   readonly floats?: Readonly<Record<string, number>>
+  /** Whether it is to be computed by the host where the provider allows to choose. @default false */
+  readonly onHost?: boolean
   /** 'com.microsoft' for the runtime's own operators. */
   readonly domain?: string
 }
@@ -73,12 +77,15 @@ export function createGraphBuilder(graphName: string, target: GraphTarget = PORT
   const constants = new Map<string, Value>()
   const weights = new Map<string, WeightShape>()
   const outputNames = new Map<Value, string>()
+  const hostNodes: string[] = []
   let counter = 0
 
   const addNode = (operator: string, args: readonly Value[], outs: Value[], options: NodeOptions = {}): void => {
+    const name = `${operator}_${nodes.length}`
+    if (options.onHost) hostNodes.push(name)
     nodes.push({
       opType: operator,
-      name: `${operator}_${nodes.length}`,
+      name,
       input: [...args],
       output: outs,
       attribute: attributesOf(options),
@@ -150,6 +157,7 @@ export function createGraphBuilder(graphName: string, target: GraphTarget = PORT
         weights: [...weights.values()],
         outputs: outputs.map((output) => output.name ?? ''),
         precision,
+        hostNodes,
       }
     },
   }

@@ -26,7 +26,7 @@ import { buildVaeDecoder, buildVaeEncoder, VAE_NAMES } from './vae.js'
 
 const goldens = fileURLToPath(new URL('../../../fixtures/goldens/', import.meta.url))
 const WEIGHTS = 'diffusion_pytorch_model.safetensors'
-const CUDA: GraphTarget = { precision: 'float16', operators: 'cuda' }
+const CUDA: GraphTarget = { precision: 'float16', operators: 'cuda', attention: 'fused' }
 const cuda = (precision: Precision): GraphTarget => ({ ...CUDA, precision })
 
 const tiny = readUnetConfig(join(goldens, 'sd15/model/unet/config.json'))

@@ -27,7 +27,7 @@ import { buildControlNet, buildControlNetConditioning, buildUnetDecoder, buildUn
 import { buildVaeDecoder, buildVaeEncoder, VAE_NAMES } from './vae.js'
 
 const goldens = fileURLToPath(new URL('../../../fixtures/goldens/', import.meta.url))
-const HALF: GraphTarget = { precision: 'float16', operators: 'portable' }
+const HALF: GraphTarget = { precision: 'float16', operators: 'portable', attention: 'fused' }
 const WEIGHTS = 'diffusion_pytorch_model.safetensors'
 
 /**

@@ -41,14 +41,30 @@ export function conv(
 ): Value {
   const { kernel = 3, stride = 1 } = options
   const same = (kernel - 1) / 2
-  const inputs = [x, g.weight(`${name}.weight`, [to, from, kernel, kernel]), g.weight(`${name}.bias`, [to])]
-  return g.node('Conv', inputs, {
+  const weight = g.weight(`${name}.weight`, [to, from, kernel, kernel])
+  const bias = g.weight(`${name}.bias`, [to])
+  const more = missingChannels(g, from)
+  return g.node('Conv', [padChannels(g, x, more), padChannels(g, weight, more), bias], {
     attributes: {
       kernel_shape: [kernel, kernel],
       strides: [stride, stride],
       pads: options.pads ?? [same, same, same, same],
     },
   })
+}
+
+/**
+ * How many channels of zeros make a convolution right: WebGPU's reads three channels at once where their number can be
+ * divided by three and not by four, and gives wrong values if there are more than three (seen with the runtime 1.30).
+ */
+function missingChannels({ target }: GraphBuilder, channels: number): number {
+  const wrong = target.operators === 'webgpu' && channels > 3 && channels % 3 === 0 && channels % 4 !== 0
+  return wrong ? 4 - (channels % 4) : 0
+}
+
+/** Appends zeros along the second of four axes. */
+function padChannels(g: GraphBuilder, x: Value, count: number): Value {
+  return count === 0 ? x : g.node('Pad', [x, g.ints([0, 0, 0, 0, 0, count, 0, 0])])
 }
 
 /** Layer normalisation over the last axis. */

@@ -1,5 +1,5 @@
 import { fromDevice, toDevice, toPrecision } from './borders.js'
-import { createGraphBuilder, type Graph } from './builder.js'
+import { createGraphBuilder, type Graph, type GraphBuilder, type Value } from './builder.js'
 import { PORTABLE, type GraphTarget } from './target.js'
 import type { TrunkShapes } from './trunk-shapes.js'
 import { UNET_NAMES } from './unet-names.js'
@@ -19,7 +19,7 @@ export const RESIDUAL_NAMES = {
 export function buildResidualSum({ skips, mid }: TrunkShapes, target: GraphTarget = PORTABLE): Graph {
   const g = createGraphBuilder('residual-sum', target)
   const scales = g.input(RESIDUAL_NAMES.scales, 'float32', [skips.length + 1])
-  const each = g.nodes('Split', [scales], skips.length + 1, { attributes: { axis: 0, num_outputs: skips.length + 1 } })
+  const each = elements(g, scales, skips.length + 1)
   const add = (name: string, residual: string, channels: number, scale: string): void => {
     const dims = ['N', channels, `h.${name}`, `w.${name}`]
     const scaled = toPrecision(g, g.node('Mul', [g.input(residual, 'float32', dims), scale]))
@@ -30,4 +30,15 @@ export function buildResidualSum({ skips, mid }: TrunkShapes, target: GraphTarge
   })
   add(UNET_NAMES.mid, RESIDUAL_NAMES.midResidual, mid.channels, each[skips.length])
   return g.build()
+}
+
+/** The elements of a vector, each as (1). */
+function elements(g: GraphBuilder, vector: Value, count: number): Value[] {
+  if (g.target.operators !== 'webgpu') {
+    return g.nodes('Split', [vector], count, { attributes: { axis: 0, num_outputs: count } })
+  }
+  // Every output of an operator is a buffer of its shader there, of which there may be eight only.
+  return Array.from({ length: count }, (_, index) =>
+    g.node('Slice', [vector, g.ints([index]), g.ints([index + 1]), g.ints([0])]),
+  )
 }

@@ -21,7 +21,7 @@ import { buildVaeDecoder, buildVaeEncoder, vaePrecision } from './vae.js'
 
 const goldens = fileURLToPath(new URL('../../../fixtures/goldens/', import.meta.url))
 const config = (path: string): string => join(goldens, path, 'config.json')
-const HALF: GraphTarget = { precision: 'float16', operators: 'portable' }
+const HALF: GraphTarget = { precision: 'float16', operators: 'portable', attention: 'fused' }
 
 const unet = readUnetConfig(config('sd15/model/unet'))
 const xlUnet = readUnetConfig(config('sdxl/model/unet'))

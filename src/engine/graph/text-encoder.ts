@@ -1,7 +1,7 @@
 import type { TextEncoderConfig } from '../weights/config.js'
-import { attention } from './attention.js'
 import { toHost } from './borders.js'
 import { createGraphBuilder, type Graph, type GraphBuilder, type Value } from './builder.js'
+import { attention } from './attention.js'
 import { gelu, layerNorm, linear, quickGelu, sequenceShape } from './layers.js'
 import { PORTABLE, type GraphTarget } from './target.js'
 
@@ -58,7 +58,7 @@ function encoderLayer(
   g: GraphBuilder,
   x: Value,
   name: string,
-  { hidden_size: width, max_position_embeddings: causalLength, ...config }: TextEncoderConfig,
+  { hidden_size: width, ...config }: TextEncoderConfig,
   sequence: Value,
 ): Value {
   const flat = g.ints([-1, width])
@@ -67,7 +67,11 @@ function encoderLayer(
 
   const first = g.node('Reshape', [layerNorm(g, x, `${name}.layer_norm1`, width, config.layer_norm_eps), flat])
   const [q, k, v] = ['q_proj', 'k_proj', 'v_proj'].map((to) => part(first, `self_attn.${to}`))
-  const attended = attention(g, [q, k, v], width, { heads: config.num_attention_heads, sequence, causalLength })
+  const attended = attention(g, [q, k, v], width, {
+    heads: config.num_attention_heads,
+    sequence,
+    causal: config.max_position_embeddings,
+  })
   x = g.node('Add', [x, g.node('Reshape', [part(attended, 'self_attn.out_proj'), sequence])])
 
   const second = g.node('Reshape', [layerNorm(g, x, `${name}.layer_norm2`, width, config.layer_norm_eps), flat])

@@ -4,6 +4,9 @@ import type { GraphBuilder, Value } from './builder.js'
 import { linear, silu } from './layers.js'
 import { UNET_NAMES } from './unet-names.js'
 
+/** For what must be exact and is too small to be worth a device. */
+const onHost = true
+
 /**
  * silu(time embedding), (N, T). SDXL adds the pooled prompt and the sizes ("text_time"). Every block reads it through
  * silu, so that is computed once.
@@ -20,7 +23,7 @@ export function timeEmbedding(g: GraphBuilder, config: TrunkConfig, like: Value)
     const joined = config.projection_class_embeddings_input_dim ?? 0
     const textEmbeds = g.input(UNET_NAMES.textEmbeds, 'float32', ['N', joined - 6 * perId])
     const timeIds = g.input(UNET_NAMES.timeIds, 'float32', ['N', 6])
-    const flatIds = g.node('Reshape', [timeIds, g.ints([-1])])
+    const flatIds = g.node('Reshape', [timeIds, g.ints([-1])], { onHost })
     const ids = g.node('Reshape', [sinusoids(g, flatIds, perId, config), g.ints([-1, 6 * perId])])
     const added = toPrecision(g, g.node('Concat', [textEmbeds, ids], { attributes: { axis: -1 } }))
     embedding = g.node('Add', [embedding, mlp(added, 'add_embedding', joined)])
@@ -35,17 +38,16 @@ export function timeEmbedding(g: GraphBuilder, config: TrunkConfig, like: Value)
 
 /**
  * Sinusoidal embedding of (K) numbers to (K, width), as diffusers' get_timestep_embedding. In float32: half precision has
- * steps of 0.5 between the angles that timesteps near 1000 have.
+ * steps of 0.5 between the angles that timesteps near 1000 have. By the host: shaders need give a sine only to 2^-11, and
+ * only between -π and π (Vulkan 1.3, precision of core instructions); SwiftShader's is off by 2e-4.
  */
 function sinusoids(g: GraphBuilder, values: Value, width: number, config: TrunkConfig): Value {
   const half = width / 2
   const frequencies = Array.from({ length: half }, (_, index) =>
     Math.exp((-Math.log(10_000) * index) / (half - config.freq_shift)),
   )
-  const angles = g.node('Mul', [
-    g.node('Unsqueeze', [values, g.ints([1])]),
-    g.floats(frequencies, [1, half], 'float32'),
-  ])
-  const [sin, cos] = [g.node('Sin', [angles]), g.node('Cos', [angles])]
-  return g.node('Concat', config.flip_sin_to_cos ? [cos, sin] : [sin, cos], { attributes: { axis: -1 } })
+  const column = g.node('Unsqueeze', [values, g.ints([1])], { onHost })
+  const angles = g.node('Mul', [column, g.floats(frequencies, [1, half], 'float32')], { onHost })
+  const [sin, cos] = [g.node('Sin', [angles], { onHost }), g.node('Cos', [angles], { onHost })]
+  return g.node('Concat', config.flip_sin_to_cos ? [cos, sin] : [sin, cos], { attributes: { axis: -1 }, onHost })
 }
