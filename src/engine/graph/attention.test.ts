@@ -1,9 +1,11 @@
+import { fromBinary } from '@bufbuild/protobuf'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { noise, relativeError, runGraph, weightsOf, type GraphTensor } from '../../../test/support/run-graph.js'
 import { openEnvironment, type Environment } from '../ort/environment.js'
 import { readTextEncoderConfig, readUnetConfig } from '../weights/config.js'
+import { ModelProtoSchema } from './onnx_pb.js'
 import { PORTABLE, type GraphTarget } from './target.js'
 import { buildTextEncoder, TEXT_ENCODER_NAMES } from './text-encoder.js'
 import { residualDims, trunkShapes } from './trunk-shapes.js'
@@ -31,6 +33,15 @@ function tensor(dims: readonly number[], seed: number): GraphTensor {
 }
 
 describe('plain attention', () => {
+  it('leaves nothing to the fused operator', () => {
+    const config = readTextEncoderConfig(join(goldens, 'sd15/model/text_encoder/config.json'))
+    const { graph } = fromBinary(ModelProtoSchema, buildTextEncoder(config, PLAIN).model)
+    expect(graph?.node.filter(({ domain }) => domain !== '').map(({ opType }) => opType)).not.toContain(
+      'MultiHeadAttention',
+    )
+    expect(graph?.node.filter(({ opType }) => opType === 'Softmax')).toHaveLength(config.num_hidden_layers)
+  })
+
   it('gives what the fused operator gives, also where tokens see only earlier ones', async () => {
     const directory = join(goldens, 'sd15/model/text_encoder')
     const config = readTextEncoderConfig(join(directory, 'config.json'))
