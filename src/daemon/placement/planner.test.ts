@@ -40,7 +40,7 @@ function openPlanner(...threads: number[]) {
     }) as WorkerProcess['request']
   }
   const devices = threads.map((each, index): DeviceWorker => {
-    const device = { name: `cpu:${index}`, threads: each }
+    const device = { name: `cpu:${index}`, provider: 'cpu' as const, index, threads: each }
     return {
       device,
       status: { ...device, state: 'idle', restarts: 0 },

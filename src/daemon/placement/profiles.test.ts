@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pino } from 'pino'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { gpuDevice, parseDevices } from '../workers/devices.js'
 import { costsOf, openProfiles, type Profiles } from './profiles.js'
 import type { Subject } from './subject.js'
 
@@ -14,8 +15,7 @@ const SUBJECT: Subject = {
   ],
 }
 const BARE: Subject = { ...SUBJECT, controls: [] }
-const DEVICE = { name: 'cpu:0', threads: 1 }
-const EQUAL = { name: 'cpu:1', threads: 1 }
+const [DEVICE, EQUAL, OTHER] = parseDevices(['cpu:0=1', 'cpu:1=1', 'cpu:2=2'])
 const AT = { device: DEVICE }
 const TIMES = { encoderMs: 2, decoderMs: 3 }
 
@@ -48,8 +48,8 @@ describe('profiles', () => {
     expect(half(BARE)).toBeDefined()
     expect(profiles.times(BARE, DEVICE)).toBeUndefined()
     expect(half(BARE, EQUAL, DEVICE)).toBeUndefined()
-    expect(half(BARE, { name: 'cpu:0', threads: 2 })).toBeUndefined()
-    expect(half(BARE, DEVICE, { name: 'cpu:1', threads: 2 })).toBeUndefined()
+    expect(half(BARE, { ...DEVICE, threads: 2 })).toBeUndefined()
+    expect(half(BARE, DEVICE, { ...EQUAL, threads: 2 })).toBeUndefined()
     expect(half({ ...BARE, latents: [4, 16, 24] })).toBeUndefined()
     expect(half({ ...BARE, rows: { full: 4, half: 2 } })).toBeUndefined()
     expect(half({ ...BARE, modelKey: '/model 2' })).toBeUndefined()
@@ -57,14 +57,13 @@ describe('profiles', () => {
 
   it('count for all devices of a kind, the shortest of each stage', () => {
     const profiles = open()
-    const other = { name: 'cpu:2', threads: 2 }
-    const costs = costsOf(profiles, SUBJECT, [DEVICE, EQUAL, other])
+    const costs = costsOf(profiles, SUBJECT, [DEVICE, EQUAL, OTHER])
     const put = (device: typeof DEVICE, encoderMs: number, decoderMs: number) => {
       for (const control of [0, 1])
         profiles.put(SUBJECT, { device }, { encoderMs, decoderMs, controlNetMs: 1 }, control)
     }
     put(DEVICE, 2, 5)
-    put(other, 1, 1)
+    put(OTHER, 1, 1)
     expect(costs.whole('cpu:1')).toBeUndefined()
     put(EQUAL, 3, 4)
     const both = { encoderMs: 2, decoderMs: 4, controlNetMs: [1, 1] }
@@ -75,10 +74,7 @@ describe('profiles', () => {
 
   it('count, of two devices side by side and of their messages, for all pairs of the same kinds', () => {
     const profiles = open()
-    const [third, large] = [
-      { name: 'cpu:2', threads: 1 },
-      { name: 'cpu:3', threads: 2 },
-    ]
+    const [third, large] = parseDevices(['cpu:2=1', 'cpu:3=2'])
     const costs = costsOf(profiles, BARE, [DEVICE, EQUAL, third, large])
     profiles.put(BARE, { device: DEVICE, beside: EQUAL }, TIMES)
     profiles.putMessage(DEVICE, large, 0.5)
@@ -87,6 +83,19 @@ describe('profiles', () => {
     expect(costs.half('cpu:4', 'cpu:0')).toBeUndefined()
     expect([costs.messageMs('cpu:1', 'cpu:3'), costs.messageMs('cpu:3', 'cpu:2')]).toEqual([0.5, 0.5])
     expect(costs.messageMs('cpu:0', 'cpu:1')).toBeUndefined()
+  })
+
+  it('belong to a card, and count for equal cards, but not where nothing is known of them', () => {
+    const profiles = open()
+    const [card, other] = [{ name: 'Card A' }, { name: 'Card B' }]
+    const gpus = [gpuDevice('cuda', 0, card), gpuDevice('cuda', 1, card), gpuDevice('cuda', 2, other)]
+    for (const gpu of gpus) profiles.put(BARE, { device: gpu }, { encoderMs: 10 - gpu.index, decoderMs: 1 })
+    const { whole } = costsOf(profiles, BARE, gpus)
+    expect(gpus.map(({ name }) => whole(name)?.encoderMs)).toEqual([9, 9, 8])
+    expect(profiles.times(BARE, gpuDevice('cuda', 0, other))).toBeUndefined()
+    const unknown = [gpuDevice('webgpu', 0), gpuDevice('webgpu', 1)]
+    for (const gpu of unknown) profiles.put(BARE, { device: gpu }, { encoderMs: 5 - gpu.index, decoderMs: 1 })
+    expect(costsOf(profiles, BARE, unknown).whole('webgpu:0')?.encoderMs).toBe(5)
   })
 
   it('outlive the daemon', async () => {

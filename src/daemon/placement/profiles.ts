@@ -147,12 +147,16 @@ function shortest(times: readonly [StageTimes, ...StageTimes[]]): StageTimes {
 function keyOf(subject: Subject, { device, beside }: MeasuredAt, control?: number): string {
   const network = control === undefined ? subject.modelKey : subject.controls[control].key
   const rows = subject.rows[beside ? 'half' : 'full']
-  const where = [formatDevice(device), ...(beside ? [formatDevice(beside)] : [])]
-  return JSON.stringify([network, ...where, [rows, ...subject.latents]])
+  return JSON.stringify([network, nameOf(device), ...(beside ? [nameOf(beside)] : []), [rows, ...subject.latents]])
 }
 
 function messageKey(one: DeviceSpec, other: DeviceSpec): string {
-  return JSON.stringify(['message', ...[one, other].map(formatDevice).toSorted()])
+  return JSON.stringify(['message', ...[one, other].map(nameOf).toSorted()])
+}
+
+/** Another card may have the number tomorrow. */
+function nameOf(device: DeviceSpec): string {
+  return device.card ? `${device.name} ${device.card.name}` : formatDevice(device)
 }
 
 function readEntries(file: string): Entry[] {

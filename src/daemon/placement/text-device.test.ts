@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { DeviceWorker } from '../workers/device-worker.js'
+import { parseDevices } from '../workers/devices.js'
 import type { PlacementNeeds } from './placement.js'
 import type { StageCosts } from './predict.js'
 import type { DeviceRoles } from './roles.js'
@@ -8,10 +9,10 @@ import { withText } from './text-device.js'
 /** Idle devices with these numbers of threads; a pass takes 100 ms on one thread. */
 function openDevices(threads: readonly number[]) {
   const devices = threads.map((each, index): DeviceWorker => {
-    const device = { name: `cpu:${index}`, threads: each }
+    const [device] = parseDevices([`cpu:${index}=${each}`])
     return {
       device,
-      status: { ...device, state: 'idle', restarts: 0 },
+      status: { name: device.name, threads: device.threads, state: 'idle', restarts: 0 },
       ready: () => Promise.reject(new Error('not used')),
       stop: () => Promise.resolve(),
     }

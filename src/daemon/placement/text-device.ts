@@ -2,6 +2,7 @@ import type { DeviceWorker } from '../workers/device-worker.js'
 import type { Availability, Placement, PlacementChoice, PlacementNeeds } from './placement.js'
 import { WORTHWHILE, type StageCosts } from './predict.js'
 import type { DeviceRoles } from './roles.js'
+import { withoutStandIns } from './stand-ins.js'
 
 /** What the choice of a device for the text encoders and the autoencoder depends on besides the job. */
 export interface TextContext extends Pick<Availability, 'devices' | 'free'> {
@@ -37,7 +38,11 @@ export function withText(
  * The fastest base device without a job, if that is faster than the placement's. How long it takes for the UNet stands for
  * its speed: prompts and pictures are not measured by themselves.
  */
-function fasterDevice({ base }: Placement, { free, roles, costs }: TextContext): DeviceWorker | undefined {
+function fasterDevice(
+  { base }: Placement,
+  { devices, free, roles: allRoles, costs }: TextContext,
+): DeviceWorker | undefined {
+  const roles = withoutStandIns(allRoles, devices)
   const passMs = ({ device }: DeviceWorker): number => {
     const times = costs?.whole(device.name)
     return times ? times.encoderMs + times.decoderMs : NaN

@@ -5,7 +5,7 @@ import type { Component } from '../weights/checkpoint.js'
 import type { ControlNetConfig } from '../weights/config.js'
 import { openSafetensors } from '../weights/safetensors.js'
 import { weightsFromFile } from '../weights/weights.js'
-import { openAsFloat32 } from '../weights/widened-cache.js'
+import { openWeights } from '../weights/open-weights.js'
 import { openControlNet, type ControlNet } from './controlnet.js'
 import type { GraphCache } from './graph-cache.js'
 import { createResidency, type Lease, type ResidencyOptions, type Resident, type ResidentEntry } from './residency.js'
@@ -88,7 +88,8 @@ async function load(
   cacheDirectory: string,
   { path, component }: ControlNetReference,
 ): Promise<CachedControlNet> {
-  const file = await openAsFloat32(component.weightsPath, { cacheDirectory })
+  const acceptHalf = await graphs.acceptsHalf()
+  const file = await openWeights(component.weightsPath, { cacheDirectory, acceptHalf })
   const weights = weightsFromFile(file, component.names(file))
   try {
     const network = await openControlNet(graphs, component.config, weights)

@@ -12,6 +12,8 @@ export interface ModelHostOptions extends EnvironmentOptions {
   readonly budgets?: { readonly controlNets?: number; readonly adapters?: number }
   /** How much of either may be in use at once, in bytes. @default everything */
   readonly memoryLimit?: number
+  /** What the device has free for this process, in bytes. @default the host's memory */
+  readonly memoryBytes?: number
 }
 
 /** All that one process computes with: the runtime, one session for each architecture, and the models that are loaded. */
@@ -77,6 +79,7 @@ export function openModelHost(options: ModelHostOptions): ModelHost {
       await Promise.all([...models.keys()].map(unload))
       await controlNets.release()
       await graphs.release()
+      await environment.settle()
       environment.release()
     },
   }
