@@ -23,7 +23,6 @@ import {
   predictServed,
   rateForLoad,
   simulatedJobs,
-  type PredictServedOptions,
   type ScalingOptions,
 } from '../serving/trace-prediction.js'
 import { STRATEGY_NAMES } from '../simulator/strategies.js'
@@ -74,13 +73,15 @@ export const trace: Scenario = {
     const model = await prepareServingModel({ cacheDirectory, sd15: options.sd15, size, steps })
     const daemons = createServingDaemons({ model, bases: 'all', slots })
     try {
-      say(`${rounds} times the jobs that the first stage times are taken from, ${size}x${size}, ${steps} steps`)
+      say(`five strategies' daemons are warmed up, then the rate is found; ${size}x${size}, ${steps} steps`)
       for (const name of STRATEGY_NAMES) await daemons.driver(name)
       const calibrator = createCalibrator(daemons, model, CALIBRATION_LORAS)
-      const first = await calibrateFirst(calibrator, rounds)
-      const rateFor = (devices: DeviceCount): number => rateOf({ calibration: first, devices, slots }, requests, steps)
-      const rate = rest.rate ?? rateFor(2)
-      const rates = { 1: rest.rate === undefined ? rateFor(1) : rate / 2, 2: rate }
+      // The first time of each kind of job is none like the others.
+      await calibrator.round()
+      const rates =
+        rest.rate === undefined
+          ? await ratesFor(calibrator, { rounds, requests, steps, slots })
+          : { 1: rest.rate / 2, 2: rest.rate }
       const figures: Record<string, Figure> = {}
       const measured = { daemons, model, calibrator, slots, calibration: CALIBRATED[kind] }
       const calibration: CalibrationJobs[] = []
@@ -93,7 +94,7 @@ export const trace: Scenario = {
         Object.assign(figures, ofDevices)
       }
       const all = calibrate(mergeRounds(calibration))
-      const scaled = { calibration: all, steps, rate: rate / 2, slots }
+      const scaled = { calibration: all, steps, rate: rates[2] / 2, slots }
       return { ...figures, ...calibrationFigures(all), ...drawScaling(options.out ?? cacheDirectory, scaled, say) }
     } finally {
       await daemons.dispose()
@@ -101,17 +102,18 @@ export const trace: Scenario = {
   },
 }
 
-/** The first time of each kind of job is none like the others. */
-async function calibrateFirst(calibrator: Calibrator, rounds: number): Promise<Calibration> {
-  await calibrator.round()
+/** Requests per minute that one and two devices can well serve. */
+async function ratesFor(
+  calibrator: Calibrator,
+  { rounds, requests, steps, slots }: Record<'rounds' | 'requests' | 'steps', number> & { readonly slots: CacheSlots },
+): Promise<Record<DeviceCount, number>> {
   const measured: CalibrationJobs[] = []
   for (let round = 0; round < rounds; round++) measured.push(await calibrator.round())
-  return calibrate(mergeRounds(measured))
-}
-
-function rateOf(options: PredictServedOptions, requests: number, steps: number): number {
-  const draft = { service: SERVICE, seed: SEED, requests, requestsPerMinute: 1 }
-  return rateForLoad(LOAD, options, simulatedJobs(generateTrace(draft), steps))
+  const calibration = calibrate(mergeRounds(measured))
+  const draft = generateTrace({ service: SERVICE, seed: SEED, requests, requestsPerMinute: 1 })
+  const rate = (devices: DeviceCount): number =>
+    rateForLoad(LOAD, { devices, calibration, slots }, simulatedJobs(draft, steps))
+  return { 1: rate(1), 2: rate(2) }
 }
 
 type Measured = Pick<ReplaySegmentsOptions, 'daemons' | 'model' | 'calibrator' | 'devices' | 'calibration'> & {
@@ -126,7 +128,7 @@ async function measureTrace(
   const { devices, model, slots } = options
   const segments = cutIntoSegments(workload, SEGMENT)
   const onSegment = (index: number): void =>
-    say(`segment ${index + 1} of ${segments.length} with ${SEGMENT} requests by each strategy, devices: ${devices}`)
+    say(`segment ${index + 1} of ${segments.length}, ${segments[index].length} requests by each, devices: ${devices}`)
   const { strategies, calibration: rounds } = await replaySegments(
     segments.map((segment) => segment.map((each) => renamed(each, devices))),
     { ...options, strategies: STRATEGIES[devices], onSegment },
