@@ -40,7 +40,7 @@ export interface ImageTokens {
   /** Shape that turns flattened tokens into (N, H * W, channels). */
   readonly sequence: Value
   /** Flattened tokens as an image of the shape of the first one, (N, channels, H, W). */
-  toImage(tokens: Value): Value
+  readonly toImage: (tokens: Value) => Value
 }
 
 /** Group normalisation of an image (N, channels, H, W) that goes on as tokens. */

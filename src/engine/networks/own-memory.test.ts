@@ -1,9 +1,9 @@
-import { mkdtempSync, rmSync, statSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { PORTABLE } from '../graph/target.js'
+import { PORTABLE, type GraphTarget } from '../graph/target.js'
 import type { Traffic } from '../ort/environment.js'
 import { liveNativeObjects } from '../ort/native.js'
 import { PROVIDERS, type Provider } from '../ort/provider.js'
@@ -19,7 +19,10 @@ const goldens = fileURLToPath(new URL('../../../fixtures/goldens/', import.meta.
 const lora = join(goldens, 'sd15/lora/c-locon.kohya.safetensors')
 
 /** The code of a GPU's worker on the CPU, so that its results can be compared to the bit. */
-const OWN_MEMORY: Provider = { ...PROVIDERS.webgpu, memory: 'Cpu', target: PORTABLE, append: () => undefined }
+const onCpu = (provider: Provider, target: GraphTarget = PORTABLE): Provider => {
+  return { ...provider, memory: 'Cpu', target, append: () => undefined }
+}
+const OWN_MEMORY = onCpu(PROVIDERS.webgpu)
 
 const LATENTS = [2, 4, 8, 8]
 const PROMPT = [2, 77, 32]
@@ -39,14 +42,14 @@ describe('a device with memory of its own', () => {
     rmSync(directory, { recursive: true })
   })
 
-  const load = (provider: Provider = OWN_MEMORY): Promise<BaseModel> => {
+  const load = (provider: Provider = OWN_MEMORY, model = 'sd15/model', variant?: string): Promise<BaseModel> => {
     host = openModelHost({ threads: 1, cacheDirectory: directory, provider })
-    return host.load(openCheckpoint(join(goldens, 'sd15/model')))
+    return host.load(openCheckpoint(join(goldens, model), { variant }))
   }
 
   /** A pass on latents and a prompt that are written anew each time, at the same addresses. */
-  async function createPasses(model: BaseModel) {
-    const [sample, states, out] = [LATENTS, PROMPT, LATENTS].map((dims) => allocateTensor(dims))
+  function createPasses(model: BaseModel, prompt = PROMPT) {
+    const [sample, states, out] = [LATENTS, prompt, LATENTS].map((dims) => allocateTensor(dims))
     const inputs = { sample: nativeOf(sample), encoderHiddenStates: nativeOf(states) }
     return {
       async run(seed: number, promptSeed: number, adapters?: AdapterSet): Promise<Float32Array> {
@@ -76,10 +79,10 @@ describe('a device with memory of its own', () => {
     }
   }
 
-  it('gives the same bits as the host, pass by pass, with and without LoRAs', async () => {
+  it.each(['webgpu', 'cuda'] as const)('gives the same bits as the host, by the code of %s', async (name) => {
     const compute = async (provider: Provider): Promise<Float32Array[]> => {
       const model = await load(provider)
-      const passes = await createPasses(model)
+      const passes = createPasses(model)
       const adapters = await adaptersOf(model)
       const results = [
         await passes.run(1, 1),
@@ -93,13 +96,17 @@ describe('a device with memory of its own', () => {
     }
     const expected = await compute(PROVIDERS.cpu)
     await host.release()
-    expect(await compute(OWN_MEMORY)).toEqual(expected)
+    expect(await compute(onCpu(PROVIDERS[name]))).toEqual(expected)
     expect(new Set(expected.map((values) => Buffer.from(values.buffer).toString('hex'))).size).toBe(4)
   })
 
   it('gets the weights once; after that only latents, timestep and a new prompt cross', async () => {
-    const model = await load()
+    host = openModelHost({ threads: 1, cacheDirectory: directory, provider: OWN_MEMORY })
+    // The device is tried out once before anything is loaded.
+    await host.graphs.target()
     const meter = createMeter()
+    meter()
+    const model = await host.load(openCheckpoint(join(goldens, 'sd15/model')))
     const weights = meter()
     const { unet, textEncoders, vae } = model.checkpoint
     const files = [unet, ...textEncoders, vae].reduce((sum, { weightsPath }) => sum + statSync(weightsPath).size, 0)
@@ -107,7 +114,7 @@ describe('a device with memory of its own', () => {
     expect(weights.toDevice).toBeGreaterThan(0.5 * files)
     expect(weights.toDevice).toBeLessThan(files)
 
-    const passes = await createPasses(model)
+    const passes = createPasses(model)
     await passes.run(1, 1)
     // The encoder and the decoder each have the prompt.
     expect(meter()).toEqual({ toDevice: latentBytes + TIMESTEP_BYTES + 2 * promptBytes, toHost: latentBytes })
@@ -120,7 +127,7 @@ describe('a device with memory of its own', () => {
 
   it('computes overlays where the weights are: only the LoRA crosses, and nothing when it takes effect', async () => {
     const model = await load()
-    const passes = await createPasses(model)
+    const passes = createPasses(model)
     await passes.run(1, 1)
     const meter = createMeter()
     meter()
@@ -140,9 +147,30 @@ describe('a device with memory of its own', () => {
     passes.release()
   })
 
+  it('takes files in half precision as they are, and computes in it', async () => {
+    const prompt = [2, 77, 40]
+    const compute = async (provider: Provider): Promise<Float32Array> => {
+      const model = await load(provider, 'sd21/model', 'fp16')
+      const passes = createPasses(model, prompt)
+      const values = await passes.run(1, 1)
+      passes.release()
+      return values
+    }
+    const expected = await compute(PROVIDERS.cpu)
+    await host.release()
+    rmSync(join(directory, 'float32'), { recursive: true })
+    const half = await compute(onCpu(PROVIDERS.cuda, { ...PORTABLE, precision: 'float16' }))
+    // No copy in float32 was made of the files.
+    expect(existsSync(join(directory, 'float32'))).toBe(false)
+    const largest = Math.max(...expected.map(Math.abs))
+    const error = Math.max(...half.map((value, index) => Math.abs(value - expected[index]))) / largest
+    expect(error).toBeGreaterThan(0)
+    expect(error).toBeLessThan(0.01)
+  })
+
   it('leaves nothing behind', async () => {
     const model = await load()
-    const passes = await createPasses(model)
+    const passes = createPasses(model)
     await passes.run(1, 1, await adaptersOf(model))
     passes.release()
     await host.release()

@@ -27,22 +27,22 @@ export function vaeScale(config: VaeConfig): number {
  * img2img and inpainting use, when they are first needed.
  */
 export async function openVae(graphs: GraphCache, config: VaeConfig, weights: Weights): Promise<Vae> {
-  const half = (kind: string, build: (config: VaeConfig, target: GraphTarget) => Graph) => {
+  const lazyHalf = (kind: string, build: (config: VaeConfig, target: GraphTarget) => Graph) => {
     return lazyBinding(async () => {
       const compiled = await graphs.open(kind, config, (target) => build(config, target))
       return bindNetwork(graphs, weights, [compiled])
     })
   }
-  const decoder = half('vae-decoder', buildVaeDecoder)
-  const encoder = half('vae-encoder', buildVaeEncoder)
+  const decoder = lazyHalf('vae-decoder', buildVaeDecoder)
+  const encoder = lazyHalf('vae-encoder', buildVaeEncoder)
   await decoder.get()
   const pass = async (
-    { get }: ReturnType<typeof lazyBinding>,
+    half: ReturnType<typeof lazyBinding>,
     [inputName, input]: readonly [string, NativeTensor],
     [outputName, output]: readonly [string, NativeTensor],
     signal?: AbortSignal,
   ): Promise<{ runtimeMs: number }> => {
-    const binding = await get()
+    const binding = await half.get()
     binding.bindInput(inputName, input)
     binding.clearOutputs()
     binding.bindOutput(outputName, output)
