@@ -1,4 +1,5 @@
 import { Flags } from '@oclif/core'
+import { formatBytes } from '../daemon/models/format.js'
 import { LIMITS } from '../daemon/protocol/limits.js'
 import type { Plan, PlanCandidate, PlanRequest } from '../daemon/protocol/plan.js'
 import { BaseCommand } from './_shared/base-command.js'
@@ -71,7 +72,7 @@ export default class Devices extends BaseCommand {
   }
 }
 
-const COLUMNS = ['DEVICE', 'THREADS', 'STATE', 'JOB', 'ROLES', 'PID', 'RESTARTS', 'LAST FAILURE']
+const COLUMNS = ['DEVICE', 'THREADS', 'STATE', 'JOB', 'ROLES', 'MEMORY', 'PID', 'RESTARTS', 'LAST FAILURE']
 
 function overview(plan: Plan): string {
   return [formatColumns([COLUMNS, ...plan.devices.map(row)]), '', describeChoice(plan), ...plan.notes].join('\n')
@@ -83,12 +84,20 @@ function row({
   roles,
   state,
   jobId = '',
+  memory,
   pid,
   restarts,
   reason = '',
 }: Plan['devices'][number]): string[] {
   const process = pid === undefined ? '' : String(pid)
-  return [name, String(threads), state, jobId, roles.join(', '), process, String(restarts), reason]
+  return [name, String(threads), state, jobId, roles.join(', '), amount(memory), process, String(restarts), reason]
+}
+
+/** What is taken of a device's memory: `5.1 GB of 19.3 GB`. */
+function amount(memory: Plan['devices'][number]['memory']): string {
+  if (!memory) return ''
+  const of = memory.limitBytes === undefined ? '' : ` of ${formatBytes(memory.limitBytes)}`
+  return formatBytes(memory.usedBytes) + of
 }
 
 function describeChoice({ model, width, height, chosen }: Plan): string {

@@ -19,15 +19,20 @@ import { TensorHandleSchema } from './tensor-handle.js'
  *   the tensors of the request, so the daemon must not release them.
  * - `cancel` names a request; it has no answer of its own. Cancelling what is already answered does nothing.
  * - Tensors stay in the arena; messages carry handles. A worker keeps nothing of a job between requests but what can be
- *   made again: overlays of LoRAs, ControlNets.
+ *   made again: models, overlays of LoRAs, ControlNets. What a request names a job for stays until the job has settled.
+ * - `evicted` comes at any time.
  */
-export const WORKER_PROTOCOL_VERSION = 2
+export const WORKER_PROTOCOL_VERSION = 3
 
 /** The descriptor by which a worker inherits the arena, next after its output; its IPC channel takes the one after. */
 export const ARENA_FD = 3
 
 const model = ModelReferenceSchema
 const dims = z.array(z.int().min(1))
+/** (N, C, H, W) */
+const imageDims = z.tuple([z.int().min(1), z.int().min(1), z.int().min(1), z.int().min(1)])
+/** The job that keeps what the request makes resident, until it settles. */
+const job = z.string().min(1).optional()
 
 /** The engine's NoiseDescription; seeds are decimal, since JSON's numbers do not hold 64 bits. */
 const NoiseDescriptionSchema = z.object({
@@ -66,9 +71,21 @@ export type DenoisePlanMessage = z.infer<typeof DenoisePlanSchema>
 
 /** The parameters of each request. */
 export const PARAMETERS = {
-  /** Makes a checkpoint resident; does nothing if it is. */
-  load: z.object({ model }),
-  /** Forgets a checkpoint, however it was opened. */
+  /** Makes a checkpoint resident; does nothing if it is. With `work` it also makes sure that the work has its memory. */
+  load: z.object({
+    model,
+    job,
+    /** The shapes of the largest calls that will follow; the engine's ModelWork. */
+    work: z
+      .object({
+        pass: imageDims.optional(),
+        controls: z.int().min(0).optional(),
+        decode: imageDims.optional(),
+        encode: imageDims.optional(),
+      })
+      .optional(),
+  }),
+  /** Forgets a checkpoint, however it was opened, unless somebody uses it. */
   unload: z.object({ model }),
   encodePrompt: z.object({
     model,
@@ -86,6 +103,9 @@ export const PARAMETERS = {
     picture: ControlReferenceSchema.pick({ picture: true, pictureKey: true }).optional(),
     /** Keep it whatever the budget says, or no longer. */
     pinned: z.boolean().optional(),
+    job,
+    /** (B, C, h, w) of its passes, which will have their memory. */
+    pass: imageDims.optional(),
   }),
   /** Opens LoRAs for a model and begins to compute their overlays. */
   prepareAdapters: z.object({
@@ -93,16 +113,17 @@ export const PARAMETERS = {
     adapters: AdaptersSchema,
     /** Answer when the UNet's overlay is there, too. */
     whole: z.boolean(),
+    job,
   }),
-  /** Releases what is over the budgets, after the work of processes that are gone has stopped. */
-  settle: z.object({}),
+  /** Lets go of what a job kept and releases what is over the budgets, after the work of processes that are gone has stopped. */
+  settle: z.object({ job }),
   /** Tells what is resident. */
   residents: z.object({}),
   /** Times one pass of a model, and of ControlNets, with made-up inputs. */
   measure: z.object({
     model,
     /** (B, C, h, w) */
-    latents: z.tuple([z.int().min(1), z.int().min(1), z.int().min(1), z.int().min(1)]),
+    latents: imageDims,
     controlNet: z.string().optional(),
   }),
   /** Runs the whole denoising loop; tells its progress after every step. */
@@ -169,7 +190,11 @@ export const RESULTS = {
     elapsedMs: z.number(),
   }),
   settle: z.object({}),
-  residents: z.object({ residents: z.array(ResidentSchema) }),
+  residents: z.object({
+    residents: z.array(ResidentSchema),
+    /** The account of the device's memory, in bytes; without a limit where there is none. */
+    memory: z.object({ limitBytes: z.number().optional(), usedBytes: z.number(), workBytes: z.number() }),
+  }),
   measure: z.object({
     encoderMs: z.number(),
     decoderMs: z.number(),
@@ -211,6 +236,15 @@ export const ToWorkerSchema = z.discriminatedUnion('type', [
 ])
 export type ToWorker = z.infer<typeof ToWorkerSchema>
 
+/** Something that a worker released though it could have been used again; the engine's Evicted. */
+export const EvictedSchema = z.object({
+  kind: z.enum(['model', 'controlnet', 'lora']),
+  path: z.string(),
+  byteLength: z.number(),
+  /** What needed its memory; absent where it was over its cache's budget. */
+  neededFor: z.string().optional(),
+})
+
 /** Worker to daemon. `result` is validated by the schema of the request's method. */
 export const FromWorkerSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('hello'), protocolVersion: z.number(), version: z.string(), pid: z.number() }),
@@ -219,6 +253,7 @@ export const FromWorkerSchema = z.discriminatedUnion('type', [
   /** Steps on the way to the answer of a `denoise` request, in order; quick ones come several at a time. */
   z.object({ type: z.literal('progress'), id, steps: z.array(DenoiseProgressSchema).min(1) }),
   z.object({ type: z.literal('result'), id, result: z.unknown() }),
+  z.object({ type: z.literal('evicted'), evicted: EvictedSchema }),
   z.object({
     ...{ type: z.literal('error'), id, error: WireErrorSchema },
     /** The device of another worker that was lost or did not answer in time. */

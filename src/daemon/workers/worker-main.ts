@@ -32,11 +32,14 @@ process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'))
 
 try {
   const arena = openArena(ARENA_FD, Number(arenaBytes))
+  const memoryBytes = workerMemoryLimit()
   const host = openModelHost({
     threads: Number(threads),
     cacheDirectory,
-    budgets: workerBudgets(),
-    memoryLimit: workerMemoryLimit(),
+    device: deviceName,
+    memoryBytes,
+    budgets: workerBudgets(memoryBytes),
+    onEvicted: (evicted) => send({ type: 'evicted', evicted }),
   })
   const state = createWorkerState(deviceName, host, arena, workerPeerDeadlineMs())
   const peers = await servePeers(state, socketPath)

@@ -1,0 +1,122 @@
+import type { Precision } from '../graph/target.js'
+import { trunkShapes } from '../graph/trunk-shapes.js'
+import type { Checkpoint } from '../weights/checkpoint.js'
+import type { ControlNetConfig } from '../weights/config.js'
+import {
+  controlNetValues,
+  decoderValues,
+  embeddingValues,
+  encoderValues,
+  skipValues,
+  textEncoderValues,
+  vaeDecoderValues,
+  vaeEncoderValues,
+  type BatchSize,
+} from './activations.js'
+import { PRECISION_BYTES } from './weight-bytes.js'
+import type { GraphReference, GraphWork } from './workspaces.js'
+
+/** What a job asks of a model on a device, by the shapes of its largest calls. */
+export interface ModelWork {
+  /** Passes of the UNet: (B, C, h, w). */
+  readonly pass?: readonly number[]
+  /** ControlNets whose residuals are added to them. @default 0 */
+  readonly controls?: number
+  /** Latents to decode: (N, C, h, w), those of a tile where the picture is decoded in tiles. */
+  readonly decode?: readonly number[]
+  /** Pictures to encode: (N, 3, H, W). */
+  readonly encode?: readonly number[]
+}
+
+/** What a job asks of a ControlNet: its passes, (B, C, h, w), and its picture, (1, 3, H, W). */
+export interface ControlWork {
+  readonly pass?: readonly number[]
+  readonly picture?: readonly number[]
+}
+
+/**
+ * How much a graph takes at its peak for each byte of the values that are live then, as measured with the CPU provider of ONNX
+ * Runtime 1.30 on x86-64 by bench/activation-memory.ts.
+ */
+const FACTORS = {
+  'text-encoder': 1,
+  'unet-encoder': 1,
+  'unet-decoder': 1,
+  'residual-sum': 1,
+  controlnet: 1,
+  'controlnet-conditioning': 1,
+  'vae-decoder': 1,
+  'vae-encoder': 1,
+} as const
+
+type GraphKind = keyof typeof FACTORS
+
+/** The graphs that a model is bound to. */
+export function modelGraphs({ textEncoders, unet, vae }: Checkpoint): GraphReference[] {
+  return [
+    ...textEncoders.map(({ config }) => ({ kind: 'text-encoder', config })),
+    { kind: 'unet-encoder', config: unet.config },
+    { kind: 'unet-decoder', config: unet.config },
+    { kind: 'residual-sum', config: trunkShapes(unet.config) },
+    { kind: 'vae-decoder', config: vae.config },
+    { kind: 'vae-encoder', config: vae.config },
+  ]
+}
+
+/** The graphs that a ControlNet is bound to. */
+export function controlNetGraphs(config: ControlNetConfig): GraphReference[] {
+  return [
+    { kind: 'controlnet', config },
+    { kind: 'controlnet-conditioning', config },
+  ]
+}
+
+/** The working memory of a model's graphs for a job's calls, as `FACTORS` has it. */
+export function modelWork(
+  { textEncoders, unet, vae }: Checkpoint,
+  { pass, controls = 0, decode, encode }: ModelWork,
+  precision: Precision,
+): GraphWork[] {
+  const work: GraphWork[] = []
+  const add = (kind: GraphKind, config: object, values: number): void => {
+    work.push({ kind, config, byteLength: bytesOf(kind, values, precision) })
+  }
+  // Every job encodes a prompt, one at a time.
+  for (const { config } of textEncoders) add('text-encoder', config, textEncoderValues(config, 1))
+  if (pass) {
+    const size = sizeOf(pass)
+    add('unet-encoder', unet.config, encoderValues(unet.config, size))
+    add('unet-decoder', unet.config, decoderValues(unet.config, size))
+    const sums = controls * size.rows * skipValues(unet.config, size)
+    if (controls > 0) add('residual-sum', trunkShapes(unet.config), sums)
+  }
+  if (decode) add('vae-decoder', vae.config, vaeDecoderValues(vae.config, sizeOf(decode)))
+  if (encode) add('vae-encoder', vae.config, vaeEncoderValues(vae.config, sizeOf(encode)))
+  return work
+}
+
+/** The working memory of a ControlNet's graphs for a job's calls. */
+export function controlNetWork(
+  config: ControlNetConfig,
+  { pass, picture }: ControlWork,
+  precision: Precision,
+): GraphWork[] {
+  const trunk = pass ? controlNetValues(config, sizeOf(pass)) : 0
+  const embedding = picture ? embeddingValues(config, sizeOf(picture)) : 0
+  return [
+    { kind: 'controlnet', config, byteLength: bytesOf('controlnet', trunk, precision) },
+    {
+      kind: 'controlnet-conditioning',
+      config,
+      byteLength: bytesOf('controlnet-conditioning', embedding, precision),
+    },
+  ]
+}
+
+function bytesOf(kind: GraphKind, values: number, precision: Precision): number {
+  return Math.ceil(values * PRECISION_BYTES[precision] * FACTORS[kind])
+}
+
+function sizeOf([rows, , height, width]: readonly number[]): BatchSize {
+  return { rows, height, width }
+}
