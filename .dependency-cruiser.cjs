@@ -12,7 +12,8 @@ const TESTS = '\\.test\\.tsx?$'
 const FOR_COMMANDS = [
   '^src/daemon/(client|protocol)/',
   '^src/daemon/(paths|workers/(devices|probe)|models/(names|format))\\.ts$',
-  '^src/engine/(errors|sampling/schedulers/nearest)\\.ts$',
+  '^src/daemon/gpus/',
+  '^src/engine/(errors|provider-name|sampling/schedulers/nearest)\\.ts$',
 ]
 
 /** `serve` is the daemon in the foreground: the service manager that starts it expects the daemon in this process. */
@@ -41,7 +42,7 @@ module.exports = {
       name: 'commands-talk-through-the-client',
       comment:
         'A command asks the daemon; it does not do its work. It takes the client, the protocol, the leaf files that tell ' +
-        'where things are and how devices and models are written, and the errors.',
+        'where things are and how devices and models are written, what tells of GPUs (which needs no daemon), and the errors.',
       severity: 'error',
       from: { path: '^src/commands/', pathNot: [TESTS, MODEL_COMMANDS, SERVE] },
       to: { path: '^src/(daemon|engine)/', pathNot: FOR_COMMANDS },

@@ -12,6 +12,7 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { execa } from 'execa'
 import { residualDims } from '../src/engine/graph/trunk-shapes.js'
+import { PORTABLE } from '../src/engine/graph/target.js'
 import * as values from '../src/engine/networks/activations.js'
 import { openModelHost } from '../src/engine/networks/model-host.js'
 import { allocateTensor } from '../src/engine/pipeline/local-tensor.js'
@@ -135,7 +136,7 @@ async function measure(model: string, [rows, height, width]: Size): Promise<Meas
   }
   await stage(
     'unet-encoder',
-    values.encoderValues(unet.config, latentSize),
+    values.encoderValues(unet.config, latentSize, PORTABLE),
     () => unet.encode(tiny.pass.inputs),
     () => unet.encode(full.inputs),
   )
@@ -143,7 +144,7 @@ async function measure(model: string, [rows, height, width]: Size): Promise<Meas
   await unet.decode(tiny.pass.inputs, tiny.pass.noise)
   await unet.encode(full.inputs)
   const nothing = () => Promise.resolve()
-  await stage('unet-decoder', values.decoderValues(unet.config, latentSize), nothing, () =>
+  await stage('unet-decoder', values.decoderValues(unet.config, latentSize, PORTABLE), nothing, () =>
     unet.decode(full.inputs, full.noise),
   )
   const embedTiny = async () => (await controlNet.embed(tiny.image)).conditioning
@@ -157,19 +158,19 @@ async function measure(model: string, [rows, height, width]: Size): Promise<Meas
   )
   await stage(
     'controlnet',
-    values.controlNetValues(control.config, latentSize),
+    values.controlNetValues(control.config, latentSize, PORTABLE),
     () => controlNet.run(tiny.pass.inputs, tinyConditioning, tinyResiduals),
     () => controlNet.run(full.inputs, conditioning, residuals),
   )
   await stage(
     'vae-decoder',
-    values.vaeDecoderValues(vae.config, one),
+    values.vaeDecoderValues(vae.config, one, PORTABLE),
     () => vae.decode(tiny.latents, tiny.image),
     () => vae.decode(latents, image),
   )
   await stage(
     'vae-encoder',
-    values.vaeEncoderValues(vae.config, pixels),
+    values.vaeEncoderValues(vae.config, pixels, PORTABLE),
     () => vae.encode(tiny.image, tinyMoments),
     () => vae.encode(image, fullMoments),
   )

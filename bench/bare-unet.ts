@@ -2,8 +2,8 @@ import { trunkShapes } from '../src/engine/graph/trunk-shapes.js'
 import { buildUnetDecoder, buildUnetEncoder, UNET_NAMES as NAMES } from '../src/engine/graph/unet.js'
 import { promptDims } from '../src/engine/networks/base-model.js'
 import type { ModelHost } from '../src/engine/networks/model-host.js'
-import { bindWeights } from '../src/engine/networks/network.js'
-import { bindTrunkInputs, type TrunkInputs } from '../src/engine/networks/unet.js'
+import { bindNetwork } from '../src/engine/networks/network.js'
+import { createTrunkBinder, type TrunkInputs } from '../src/engine/networks/unet.js'
 import { allocateTensor, type LocalTensor } from '../src/engine/pipeline/local-tensor.js'
 import type { NativeTensor } from '../src/engine/tensor.js'
 import type { Checkpoint } from '../src/engine/weights/checkpoint.js'
@@ -62,15 +62,18 @@ export async function openBareUnet(
   const { config } = unet
   const file = await openAsFloat32(unet.weightsPath, { cacheDirectory })
   const weights = weightsFromFile(file, unet.names(file))
-  const encoder = bindWeights(await host.graphs.open('unet-encoder', config, () => buildUnetEncoder(config)), weights)
-  const decoder = bindWeights(await host.graphs.open('unet-decoder', config, () => buildUnetDecoder(config)), weights)
+  const bound = await bindNetwork(host.graphs, weights, [
+    await host.graphs.open('unet-encoder', config, () => buildUnetEncoder(config)),
+    await host.graphs.open('unet-decoder', config, () => buildUnetDecoder(config)),
+  ])
+  const [encoder, decoder] = bound.bindings
   const timestep = allocateTensor([1])
   timestep.data[0] = tensors.inputs.timestep
   const skips = trunkShapes(config).skips.map((_, index) => NAMES.skip(index))
   const handedOver = [...skips, NAMES.mid, NAMES.activatedTime]
 
-  bindTrunkInputs((name, tensor) => encoder.bindInput(name, tensor), tensors.inputs, timestep.native.address)
-  handedOver.forEach((name) => encoder.bindRuntimeOutput(name))
+  createTrunkBinder(encoder)(tensors.inputs, timestep.native.address)
+  handedOver.forEach((name) => encoder.bindDeviceOutput(name))
   encoder.runBlocking()
   const encoded = encoder.takeOutputs()
   handedOver.forEach((name, index) => decoder.bindInputValue(name, encoded[index]))
@@ -84,8 +87,7 @@ export async function openBareUnet(
     },
     release() {
       encoded.forEach((value) => value.release())
-      encoder.release()
-      decoder.release()
+      bound.release()
       weights.close()
       timestep.release()
     },

@@ -1,32 +1,51 @@
 import { Flags } from '@oclif/core'
-import { formatBytes } from '../daemon/models/format.js'
 import { LIMITS } from '../daemon/protocol/limits.js'
-import type { Plan, PlanCandidate, PlanRequest } from '../daemon/protocol/plan.js'
+import { isNotRunning } from '../daemon/client/transport.js'
+import { listGpuDevices, type MachineDevice } from '../daemon/gpus/list.js'
+import type { Plan, PlanRequest } from '../daemon/protocol/plan.js'
 import { BaseCommand } from './_shared/base-command.js'
+import { cpuDevice, machineTable } from './_shared/devices/machine-table.js'
+import { explanation, overview } from './_shared/devices/plan-tables.js'
 import { numberFlag } from './_shared/flags.js'
 import { flatten, listFlag } from './_shared/list-flag.js'
 import { modelReference } from './_shared/model-reference.js'
 import { resolvedFlagDefault, settingFlag } from './_shared/setting-values.js'
-import { formatColumns } from './_shared/table.js'
 import { useDaemon } from './_shared/use-daemon.js'
 
+/** What --json prints: the daemon's plan, where it runs, and what the machine has. */
+export type DevicesResult = ({ readonly running: false } | ({ readonly running: true } & Plan)) & {
+  /** Left out with --explain, where nobody asked for it: looking at GPUs may take seconds. */
+  readonly machine?: readonly MachineDevice[]
+}
+
 export default class Devices extends BaseCommand {
-  static override summary = 'List the devices of the daemon, what they do, and where the next job would run.'
+  static override summary =
+    'List the devices of the daemon and of this machine, what they do, and where the next job would run.'
 
   static override description =
-    'The setting "devices" says which there are, such as cpu:0=2,cpu:1=2; it takes effect by "daemon restart". With ' +
-    '--explain the stages of the model and of the ControlNets are measured where that was not done yet, and all placements ' +
-    'are listed with the step time that follows. Exits with 3 if the daemon does not run.'
+    'Without a daemon only the machine is told of. The setting "devices" says which the daemon uses, such as cuda:0,cuda:1 or cpu:0=2,cpu:1=2; it takes effect by "daemon ' +
+    'restart". Of each GPU it is told what keeps it from being used, as far as files and versions tell; with --check a small ' +
+    'graph is run on it. With --explain the stages of the model and of the ControlNets are measured where that was not done ' +
+    'yet, and all placements are listed with the step time that follows; it needs the daemon, and exits with 3 if that does ' +
+    'not run.'
 
   static override examples = [
     '<%= config.bin %> devices',
+    '<%= config.bin %> devices --check',
     '<%= config.bin %> devices --json',
     '<%= config.bin %> devices --explain --model demo --control canny',
   ]
 
   static override flags = {
+    check: Flags.boolean({
+      description: 'Run a small graph on each GPU that nothing speaks against.',
+      env: 'SWIFTD_DEVICES_CHECK',
+    }),
     explain: Flags.boolean({
       description: 'Show the placements that a job can have, with their predicted step times.',
+      // What is left out would be true for the daemon, which then measures.
+      default: false,
+      exclusive: ['check'],
     }),
     model: Flags.string({
       description: 'Name or path of the model.',
@@ -57,7 +76,7 @@ export default class Devices extends BaseCommand {
     }),
   }
 
-  async run(): Promise<Plan> {
+  async run(): Promise<DevicesResult> {
     const { flags } = await this.parse(Devices)
     const latentParallel =
       (flags['latent-parallel'] as PlanRequest['latentParallel']) ?? (flags.explain ? 'auto' : false)
@@ -66,61 +85,29 @@ export default class Devices extends BaseCommand {
       ...{ controls: flatten<string>(flags.control), guidanceScale: flags['guidance-scale'] },
       ...(flags.model !== undefined && { model: modelReference(flags.model) }),
     }
-    const plan = await useDaemon((client) => client.plan(request))
-    if (!this.jsonEnabled()) this.log(flags.explain ? explanation(plan) : overview(plan))
-    return plan
+    const plan = await useDaemon((client) => client.plan(request)).catch((error: unknown) => {
+      if (flags.explain || !isNotRunning(error)) throw error
+      return undefined
+    })
+    if (plan && flags.explain) {
+      if (!this.jsonEnabled()) this.log(explanation(plan))
+      return { running: true, ...plan }
+    }
+    const machine = [cpuDevice(), ...(await listGpuDevices({ check: flags.check }))].map((each) =>
+      withProof(each, plan),
+    )
+    if (!this.jsonEnabled()) this.log(report(plan, machine))
+    return { ...(plan ? { running: true as const, ...plan } : { running: false as const }), machine }
   }
 }
 
-const COLUMNS = ['DEVICE', 'THREADS', 'STATE', 'JOB', 'ROLES', 'MEMORY', 'PID', 'RESTARTS', 'LAST FAILURE']
-
-function overview(plan: Plan): string {
-  return [formatColumns([COLUMNS, ...plan.devices.map(row)]), '', describeChoice(plan), ...plan.notes].join('\n')
+/** The daemon's worker has computed on its device, or it would not be ready. */
+function withProof(device: MachineDevice, plan: Plan | undefined): MachineDevice {
+  const used = plan?.devices.some(({ name, state }) => name === device.name && (state === 'idle' || state === 'busy'))
+  return used && device.usable === null ? { ...device, usable: true } : device
 }
 
-function row({
-  name,
-  threads,
-  roles,
-  state,
-  jobId = '',
-  memory,
-  pid,
-  restarts,
-  reason = '',
-}: Plan['devices'][number]): string[] {
-  const process = pid === undefined ? '' : String(pid)
-  return [name, String(threads), state, jobId, roles.join(', '), amount(memory), process, String(restarts), reason]
-}
-
-/** What is taken of a device's memory: `5.1 GB of 19.3 GB`. */
-function amount(memory: Plan['devices'][number]['memory']): string {
-  if (!memory) return ''
-  const of = memory.limitBytes === undefined ? '' : ` of ${formatBytes(memory.limitBytes)}`
-  return formatBytes(memory.usedBytes) + of
-}
-
-function describeChoice({ model, width, height, chosen }: Plan): string {
-  if (!chosen) return `The next job of ${model} at ${width}x${height} has to wait.`
-  return `The next job of ${model} at ${width}x${height}: ${chosen.description}.`
-}
-
-/** The candidates with the choice marked. */
-function explanation(plan: Plan): string {
-  const { candidates, chosen, measured, notes } = plan
-  const rows = candidates.map((candidate) => {
-    const { description, predictedStepMs } = candidate
-    const ms = predictedStepMs === undefined ? 'unknown' : predictedStepMs.toFixed(1)
-    return [isSame(candidate, chosen) ? '*' : '', ms, description]
-  })
-  const table = formatColumns([['', 'MS/STEP', 'PLACEMENT'], ...rows], Infinity)
-  const rule = measured
-    ? []
-    : ['Not everything could be measured, so the placement is by rule; busy devices are not measured.']
-  return [table, '', describeChoice(plan), ...rule, ...notes].join('\n')
-}
-
-/** Devices that are equal take each other's place, so the choice may be none of the candidates. */
-function isSame({ description }: PlanCandidate, chosen: PlanCandidate | undefined): boolean {
-  return description === chosen?.description
+function report(plan: Plan | undefined, machine: readonly MachineDevice[]): string {
+  const daemon = plan ? overview(plan) : 'The daemon is not running; this is what it can use:'
+  return [daemon, '', ...(plan ? ['This machine:'] : []), machineTable(machine)].join('\n')
 }

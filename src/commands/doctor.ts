@@ -2,7 +2,8 @@ import { daemonPaths } from '../daemon/paths.js'
 import { BaseCommand } from './_shared/base-command.js'
 import type { Check } from './_shared/doctor/check.js'
 import { checkDaemon, checkSettings, checkSocketDirectory } from './_shared/doctor/daemon-checks.js'
-import { checkDevices, checkDisks, checkMemory, checkNode } from './_shared/doctor/machine-checks.js'
+import { checkDevices } from './_shared/doctor/device-checks.js'
+import { checkDisks, checkMemory, checkNode } from './_shared/doctor/machine-checks.js'
 import { checkRuntime } from './_shared/doctor/runtime-checks.js'
 
 /** What --json prints. */
@@ -25,7 +26,7 @@ export default class Doctor extends BaseCommand {
     const checks = [
       checkNode(),
       ...(await checkRuntime()),
-      checkDevices(),
+      ...(await checkDevices()),
       checkMemory(),
       checkSocketDirectory(paths),
       ...(await checkDisks(paths)),

@@ -4,6 +4,7 @@ import { foregroundWatcher } from './foreground-log.js'
 import { createJobQueue } from './jobs/job-queue.js'
 import { createJobStore } from './jobs/job-store.js'
 import { runJob } from './jobs/run-job.js'
+import { resolveDevices } from './gpus/resolve.js'
 import { createLifecycle, type Lifecycle } from './lifecycle.js'
 import { takeLock } from './lock.js'
 import { openLog, rotateLog, type Logger } from './logger.js'
@@ -19,7 +20,6 @@ import { createNotify, takeInheritedSocket } from './systemd.js'
 import { preloadAtStart } from './preload-at-start.js'
 import { createResidentList, type MemoryStatus } from './residents.js'
 import { superviseDevice } from './workers/device-worker.js'
-import { devicesFromEnvironment } from './workers/devices.js'
 import { createArena } from './workers/tensor-arena.js'
 import { startWorkerProcess } from './workers/worker-process.js'
 
@@ -56,7 +56,7 @@ try {
 
 async function start(unlock: () => void): Promise<void> {
   const { logger, fd: logFd } = openLog(paths.logFile, watcher)
-  const devices = devicesFromEnvironment()
+  const devices = await resolveDevices(process.env, logger)
   const roles = rolesFromEnvironment(devices)
   const arena = createArena()
   const { cacheDirectory, runtimeDirectory } = paths

@@ -3,6 +3,7 @@ import { findControlNet, findLora } from './models/adapters.js'
 import { findModel, type ModelEntry } from './models/registry.js'
 import { openCheckpoint } from '../engine/weights/checkpoint.js'
 import type { DeviceRoles } from './placement/roles.js'
+import { withoutStandIns } from './placement/stand-ins.js'
 import type { ParsedPreload, Preloaded } from './protocol/preload.js'
 import type { DeviceWorker } from './workers/device-worker.js'
 import { deadlineOf } from './workers/deadlines.js'
@@ -36,7 +37,8 @@ async function preloadLoras(
   }
   const reference = referenceOf(findModel(model))
   const sets = together ? [loras] : loras.map((lora) => [lora])
-  const bases = devices.filter(({ device }) => roles.base.includes(device.name))
+  const { base } = withoutStandIns(roles, devices)
+  const bases = devices.filter(({ device }) => base.includes(device.name))
   return onEach(bases, async (device) => {
     await ask(device, 'load', { model: reference })
     const ready: Preloaded[] = []
@@ -55,7 +57,7 @@ async function preloadControlNets(
 ): Promise<Preloaded[]> {
   const controlNets = names.map((name) => findControlNet(name))
   const base = referenceOf(findModel(model))
-  const serving = roles.controlNet.length === 0 ? roles.base : roles.controlNet
+  const serving = roles.controlNet.length === 0 ? withoutStandIns(roles, devices).base : roles.controlNet
   const chosen = devices.filter(({ device }) => serving.includes(device.name))
   return onEach(chosen, async (device) => {
     const ready: Preloaded[] = []

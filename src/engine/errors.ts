@@ -21,6 +21,8 @@ export type ErrorCode =
   | 'OUTPUT_NOT_WRITABLE'
   /** The device or the host has too little memory. */
   | 'OUT_OF_MEMORY'
+  /** A device, its driver or its provider is missing or does not work. */
+  | 'DEVICE_UNAVAILABLE'
   /** The runtime reported an error of its own. */
   | 'RUNTIME_ERROR'
   /** A worker process died more often than a job may retry. */

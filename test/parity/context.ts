@@ -1,4 +1,6 @@
 import { SwiftdError } from '../../src/engine/errors.js'
+import type { Precision } from '../../src/engine/graph/target.js'
+import type { Provider, ProviderName } from '../../src/engine/ort/provider.js'
 import type { GoldenCase, GoldenFamily, Goldens } from './goldens.js'
 import type { Measurement, Tensor } from './measure.js'
 
@@ -16,11 +18,18 @@ export interface ParityContext {
   output(role: string): Tensor
   /** All tensors of an output role, in order; none where the case does not have the role. */
   outputs(role: string): Tensor[]
+  readonly device: ParityDevice
   /**
    * Something expensive that the cases of one family share (a session, a loaded model): created at the first call with
    * `key`, disposed after the family's last case, in reverse order of creation. A creation that fails is tried again.
    */
   resource<T>(key: string, create: () => T | Promise<T>, dispose: (value: T) => void | Promise<void>): Promise<T>
+}
+
+/** What a parity run computes with. */
+export interface ParityDevice {
+  readonly provider?: ProviderName | Provider
+  readonly precision?: Precision
 }
 
 export type KindResult = { readonly measurements: readonly Measurement[] } | { readonly skipped: string }
@@ -64,6 +73,7 @@ export function createContext(
   family: GoldenFamily,
   golden: GoldenCase,
   resources: Resources,
+  device: ParityDevice,
 ): ParityContext {
   const all = (roles: GoldenCase['inputs'], role: string): Tensor[] => {
     const names = roles[role] ?? []
@@ -81,6 +91,7 @@ export function createContext(
     goldens,
     family,
     case: golden,
+    device,
     input: (role) => one(golden.inputs, role),
     inputs: (role) => all(golden.inputs, role),
     output: (role) => one(golden.outputs, role),

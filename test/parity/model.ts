@@ -18,7 +18,7 @@ const CACHE_DIRECTORY = join(tmpdir(), 'swiftd-parity-cache')
 export function modelHost(context: ParityContext): Promise<ModelHost> {
   return context.resource(
     'model host',
-    () => openModelHost({ threads: 2, cacheDirectory: CACHE_DIRECTORY }),
+    () => openModelHost({ threads: 2, cacheDirectory: CACHE_DIRECTORY, ...context.device }),
     (host) => host.release(),
   )
 }

@@ -10,19 +10,19 @@ const REPEATED = { multiple: true, multipleNonGreedy: true } as const
 /** The devices of a daemon that is started, and what they are for. */
 export const DEVICE_FLAGS = {
   device: Flags.string({
-    description: 'A device and its threads; repeat it for more devices. By default the setting "devices".',
+    description: 'A GPU, or a CPU and its threads; repeat it for more devices. By default the setting "devices".',
     ...REPEATED,
-    helpValue: 'cpu:N=THREADS',
+    helpValue: 'cuda:N|webgpu:N|cpu:N=THREADS',
   }),
   'base-device': Flags.string({
     description: 'A device that runs base models; repeat it for more. By default all that run no ControlNets only.',
     ...REPEATED,
-    helpValue: 'cpu:N',
+    helpValue: 'DEVICE',
   }),
   'controlnet-device': Flags.string({
     description: 'A device that is kept for ControlNets; repeat it for more. By default any that is free.',
     ...REPEATED,
-    helpValue: 'cpu:N',
+    helpValue: 'DEVICE',
   }),
   'lora-preload': Flags.string({
     description: 'A LoRA that is made ready for the usual model at once; repeat it for more.',

@@ -89,12 +89,12 @@ export const SETTINGS = {
     description: 'Compute the two halves of guidance on two devices; auto: where that is predicted to be faster.',
     usual: 'false',
   }),
-  'base-device': setting(text('the name of a device, such as cpu:0'), {
+  'base-device': setting(text('the name of a device, such as cuda:0 or cpu:0'), {
     env: 'SWIFTD_BASE_DEVICE',
     description: 'The device of the base model.',
     usual: 'the first that is free',
   }),
-  'second-device': setting(text('the name of a device, such as cpu:1'), {
+  'second-device': setting(text('the name of a device, such as cuda:1 or cpu:1'), {
     env: 'SWIFTD_SECOND_DEVICE',
     description: 'The device of the second half of guidance.',
     usual: 'the next that is free',
@@ -114,10 +114,10 @@ export const SETTINGS = {
     description: 'Where images are written.',
     usual: 'a new file swiftd-SEED.png',
   }),
-  devices: setting(list('devices with their threads, such as cpu:0=2,cpu:1=2', parseDevices), {
+  devices: setting(list('devices, such as cuda:0,cuda:1 or cpu:0=2,cpu:1=2 with their threads', parseDevices), {
     env: 'SWIFTD_DEVICES',
     description: 'The devices of the daemon.',
-    usual: 'cpu:0 with all cores',
+    usual: 'the GPUs that CUDA can use, else cpu:0 with all cores',
   }),
   'base-devices': setting(list('names of devices, such as cpu:0', names), {
     env: 'SWIFTD_BASE_DEVICES',

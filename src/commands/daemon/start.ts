@@ -21,6 +21,7 @@ export default class DaemonStart extends BaseCommand {
 
   static override examples = [
     '<%= config.bin %> daemon start',
+    '<%= config.bin %> daemon start --device cuda:0 --device cuda:1',
     '<%= config.bin %> daemon start --device cpu:0=1 --device cpu:1=1',
     '<%= config.bin %> daemon start --device cpu:0=2 --device cpu:1=2 --controlnet-device cpu:1',
   ]

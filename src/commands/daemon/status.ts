@@ -3,6 +3,7 @@ import { isNotRunning } from '../../daemon/client/transport.js'
 import { daemonPaths } from '../../daemon/paths.js'
 import { ERRORS } from '../../daemon/protocol/error.js'
 import type { DaemonStatus, DeviceStatus } from '../../daemon/protocol/status.js'
+import { isGpu } from '../../daemon/workers/devices.js'
 import { BaseCommand } from '../_shared/base-command.js'
 
 /** What --json prints. */
@@ -44,7 +45,7 @@ function describe({ version, pid, state, uptimeMs, devices, jobs, logFile }: Dae
 
 function describeDevice({ name, threads, state, jobId, restarts, reason }: DeviceStatus): string {
   const details = [
-    `${threads} ${threads === 1 ? 'thread' : 'threads'}`,
+    isGpu(name) ? undefined : `${threads} ${threads === 1 ? 'thread' : 'threads'}`,
     jobId === undefined ? state : `${state} with job ${jobId}`,
     restarts === 0 ? undefined : `restarted ${restarts} times`,
     reason === undefined ? undefined : `last: ${reason}`,

@@ -20,7 +20,7 @@ function openTestQueue(
   change: (choice: PlacementChoice) => PlacementChoice = (choice) => choice,
 ) {
   const devices = states.map((state, index): DeviceWorker => {
-    const device = { name: `cpu:${index}`, threads: 1 }
+    const device = { name: `cpu:${index}`, provider: 'cpu' as const, index, threads: 1 }
     return {
       device,
       status: { ...device, state, restarts: 0 },

@@ -1,4 +1,4 @@
-import type { DeviceSpec } from '../workers/devices.js'
+import { isGpu, type DeviceSpec } from '../workers/devices.js'
 import type { Candidate } from './predict.js'
 
 /** What a job's devices may be. */
@@ -73,9 +73,13 @@ function assignments(places: readonly string[], count: number): string[][] {
   return ways
 }
 
-/** Devices of one kind are taken to be equally fast: they differ by their number only. */
-export function kindOf({ name, threads }: DeviceSpec): string {
-  return `${name.split(':')[0]}=${threads}`
+/**
+ * Devices of one kind are taken to be equally fast: CPUs with as many threads, and GPUs of one model, used in the same way. A
+ * GPU of which nothing is known is a kind of its own.
+ */
+export function kindOf({ name, provider, threads, card }: DeviceSpec): string {
+  if (!isGpu(name)) return `${provider}=${threads}`
+  return card ? `${provider} ${card.name}` : name
 }
 
 /** Of those that differ only by which of several equal devices does what, the first one. */

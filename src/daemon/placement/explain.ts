@@ -6,6 +6,7 @@ import { listCandidates } from './candidates.js'
 import { candidateOptions, place, predictAll, toCandidate } from './place.js'
 import type { PlannedRequest, Planner } from './planner.js'
 import { describeCandidate, type PredictedCandidate } from './predict.js'
+import { withoutStandIns } from './stand-ins.js'
 
 /** What a plan says of the choice; its other fields describe what was asked. */
 export type Explanation = Pick<Plan, 'candidates' | 'chosen' | 'measured' | 'notes'>
@@ -49,7 +50,8 @@ export function explain(request: PlannedRequest, { planner, free, controlNames }
 }
 
 /** A device's status with its roles. */
-export function withRoles(status: DeviceStatus, { roles }: Planner): Plan['devices'][number] {
+export function withRoles(status: DeviceStatus, planner: Planner): Plan['devices'][number] {
+  const roles = withoutStandIns(planner.roles, planner.devices)
   const has = (names: readonly string[]): boolean => names.includes(status.name)
   // Where none is kept for ControlNets, each device may run them.
   const service = roles.controlNet.length === 0 || has(roles.controlNet)

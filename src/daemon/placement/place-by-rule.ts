@@ -1,6 +1,7 @@
 import type { DeviceWorker } from '../workers/device-worker.js'
 import type { Availability, Placement, PlacementChoice, PlacementNeeds } from './placement.js'
 import type { DeviceRoles } from './roles.js'
+import { isUndecided, offered, withoutStandIns } from './stand-ins.js'
 
 /**
  * Chooses a job's devices among those that are free where nothing is known of their speed: a base device, a second one if
@@ -10,14 +11,16 @@ import type { DeviceRoles } from './roles.js'
 export function placeByRule(
   needs: PlacementNeeds,
   { devices, free }: Pick<Availability, 'devices' | 'free'>,
-  roles: DeviceRoles,
+  allRoles: DeviceRoles,
 ): PlacementChoice {
+  const roles = withoutStandIns(allRoles, devices)
   const named = (name: string): DeviceWorker | undefined => devices.find(({ device }) => device.name === name)
   const split = needs.latentParallel === true && needs.batch > 1
   const isOther = (name: string): boolean => split && needs.baseDevice === undefined && name === needs.secondDevice
   const bases = devices.filter(({ device: { name } }) => isBase(name, needs, roles) && !isOther(name))
   const base = firstReady(bases, free)
   if (!base) return { kind: 'wait', claims: bases.length === 1 ? bases : [] }
+  if (isUndecided(base, allRoles, needs)) return { kind: 'wait', claims: [base], until: settled(base.ready()) }
 
   const notes: string[] = []
   let second: DeviceWorker | undefined
@@ -36,6 +39,13 @@ export function placeByRule(
   return { kind: 'start', placement: { base, ...(second && { second }), controlNets, notes } }
 }
 
+function settled(ready: Promise<unknown>): Promise<void> {
+  return ready.then(
+    () => undefined,
+    () => undefined,
+  )
+}
+
 /** A device for each ControlNet; the base where there is no other. */
 function controlDevices(
   { controlNets, controlNetDevices: asked }: PlacementNeeds,
@@ -45,7 +55,7 @@ function controlDevices(
 ): Placement['controlNets'] {
   if (asked?.length) return assignAsked(asked, controlNets, devices)
   const kept = keptForControlNets(devices, roles)
-  const idle = free.filter((each) => each !== base && each.status.state === 'idle')
+  const idle = offered(free, devices, roles).filter((each) => each !== base && each.status.state === 'idle')
   const pool = kept.length > 0 ? kept : idle
   return Array.from({ length: controlNets }, (_, index) => (pool.length > 0 ? pool[index % pool.length] : base))
 }

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { DeviceState } from '../protocol/status.js'
 import type { DeviceWorker } from '../workers/device-worker.js'
+import { parseDevices } from '../workers/devices.js'
 import { place, toCandidate } from './place.js'
 import type { PlacementChoice, PlacementNeeds } from './placement.js'
 import { describeCandidate, type StageCosts } from './predict.js'
@@ -9,12 +10,12 @@ import type { DeviceRoles } from './roles.js'
 type State = Exclude<DeviceState, 'busy'>
 
 /** Devices in the given states; those that are `busy` are idle for their worker, and a job has them. */
-function openDevices(states: readonly (State | 'busy')[], threads: readonly number[] = []) {
+function openDevices(states: readonly (State | 'busy')[], threads: readonly number[] = [], names?: readonly string[]) {
   const devices = states.map((state, index): DeviceWorker => {
-    const device = { name: `cpu:${index}`, threads: threads[index] ?? 1 }
+    const [device] = parseDevices([names?.[index] ?? `cpu:${index}=${threads[index] ?? 1}`])
     return {
       device,
-      status: { ...device, state: state === 'busy' ? 'idle' : state, restarts: 0 },
+      status: { name: device.name, threads: device.threads, state: state === 'busy' ? 'idle' : state, restarts: 0 },
       ready: () => Promise.reject(new Error('not used')),
       stop: () => Promise.resolve(),
     }
@@ -31,11 +32,13 @@ interface Options {
   readonly roles?: DeviceRoles
   readonly costs?: StageCosts
   readonly threads?: readonly number[]
+  readonly names?: readonly string[]
 }
 
 function choose(needs: Partial<PlacementNeeds>, states: readonly (State | 'busy')[], options: Options = {}) {
-  const { roles = allBases(states.length), costs, threads } = options
-  return place({ ...NEEDS, ...needs }, openDevices(states, threads), roles, costs)
+  const { costs, threads, names } = options
+  const { roles = names ? { base: names, controlNet: [] } : allBases(states.length) } = options
+  return place({ ...NEEDS, ...needs }, openDevices(states, threads, names), roles, costs)
 }
 
 /** The placement in words, or what the job waits for. */
@@ -120,6 +123,52 @@ const costsOf = (threads: readonly number[], controlNetMs = 45, halfFactor = 0.5
     }
   }
 }
+
+describe('placement beside GPUs', () => {
+  const names = ['cpu:0=1', 'cuda:0', 'cuda:1']
+  const roles: DeviceRoles = { base: ['cpu:0', 'cuda:0', 'cuda:1'], controlNet: [] }
+  const mixed = (needs: Partial<PlacementNeeds>, states: readonly (State | 'busy')[], more: Options = {}) =>
+    told(needs, states, { names, roles, ...more })
+
+  it('takes a GPU, wherever it is in the list, and waits for one rather than taking a CPU', () => {
+    expect(mixed({}, ['idle', 'idle', 'idle'])).toBe('cuda:0')
+    expect(mixed({}, ['idle', 'busy', 'idle'])).toBe('cuda:1')
+    expect(mixed({}, ['idle', 'busy', 'busy'])).toBe('waits, claims')
+  })
+
+  it('waits for a GPU that is about to show whether it works, if a CPU could stand in', () => {
+    expect(mixed({}, ['idle', 'starting', 'failed'])).toBe('waits, claims cuda:0')
+    expect(mixed({}, ['idle', 'starting', 'idle'])).toBe('cuda:1')
+    expect(mixed({ baseDevice: 'cuda:0' }, ['idle', 'starting', 'failed'])).toBe('cuda:0')
+    const alone: Options = { names: ['cuda:0'], roles: { base: ['cuda:0'], controlNet: [] } }
+    expect(mixed({}, ['starting'], alone)).toBe('cuda:0')
+  })
+
+  it('takes a CPU where no GPU works any more, and where a job asks for it', () => {
+    expect(mixed({}, ['idle', 'failed', 'failed'])).toBe('cpu:0')
+    expect(mixed({}, ['idle', 'failed', 'idle'])).toBe('cuda:1')
+    expect(mixed({ baseDevice: 'cpu:0' }, ['idle', 'idle', 'idle'])).toBe('cpu:0')
+  })
+
+  it('gives ControlNets and halves to GPUs, and to a CPU only if that is kept or asked for', () => {
+    expect(mixed({ controlNets: 1 }, ['idle', 'idle', 'idle'])).toBe('cuda:0, a on cuda:1')
+    expect(mixed({ controlNets: 1 }, ['idle', 'idle', 'busy'])).toBe('cuda:0 with a')
+    expect(mixed({ controlNets: 1, controlNetDevices: ['cpu:0'] }, ['idle', 'idle', 'idle'])).toBe('cuda:0, a on cpu:0')
+    expect(mixed({ latentParallel: true }, ['idle', 'idle', 'idle'])).toBe('halves on cuda:0 and cuda:1')
+    expect(mixed({ latentParallel: true }, ['idle', 'idle', 'failed'])).toBe('cuda:0')
+    const kept: DeviceRoles = { base: ['cuda:0', 'cuda:1'], controlNet: ['cpu:0'] }
+    expect(mixed({ controlNets: 1 }, ['idle', 'idle', 'idle'], { roles: kept })).toBe('cuda:0, a on cpu:0')
+  })
+
+  it('plans with GPUs only, also where times of a CPU are known', () => {
+    const costs: StageCosts = (device) => {
+      const ms = device === 'cpu:0' ? 1 : 10
+      return { encoderMs: ms, decoderMs: ms, controlNetMs: [ms] }
+    }
+    expect(mixed({ controlNets: 1 }, ['idle', 'idle', 'idle'], { costs })).toBe('cuda:0, a on cuda:1')
+    expect(mixed({ latentParallel: 'auto' }, ['idle', 'idle', 'busy'], { costs })).toBe('cuda:0')
+  })
+})
 
 describe('placement by predicted steps', () => {
   it('splits a batch by itself where that is faster', () => {

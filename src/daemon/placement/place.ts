@@ -4,6 +4,7 @@ import { assignAsked, isBase, keptForControlNets, placeByRule } from './place-by
 import type { Availability, Placement, PlacementChoice, PlacementNeeds } from './placement.js'
 import { fastest, predictStepMs, type Candidate, type PredictedCandidate, type StageCosts } from './predict.js'
 import type { DeviceRoles } from './roles.js'
+import { offered, withoutStandIns } from './stand-ins.js'
 
 /**
  * Chooses a job's devices among those that are free. Where the times of its stages are known, it is the placement with the
@@ -35,8 +36,9 @@ export function place(
 export function candidateOptions(
   needs: PlacementNeeds,
   { devices, free }: Pick<Availability, 'devices' | 'free'>,
-  roles: DeviceRoles,
+  allRoles: DeviceRoles,
 ): CandidateOptions {
+  const roles = withoutStandIns(allRoles, devices)
   const specs = (workers: readonly DeviceWorker[]) => workers.map(({ device }) => device)
   const { latentParallel, batch, secondDevice, controlNets, controlNetDevices: asked } = needs
   const kept = keptForControlNets(devices, roles)
@@ -48,7 +50,7 @@ export function candidateOptions(
     seconds: latentParallel === false || batch < 2 ? [] : specs(free.filter(isSecond)),
     mustSplit: latentParallel === true && batch >= 2,
     controlNets,
-    services: specs(kept.length > 0 ? kept : free),
+    services: specs(kept.length > 0 ? kept : offered(free, devices, roles)),
     coLocated: kept.length === 0,
     ...(fixed && { fixed: specs(fixed) }),
   }

@@ -39,7 +39,7 @@ function openPlanner(count: number) {
     }) as WorkerProcess['request']
   }
   const devices = Array.from({ length: count }, (_, index): DeviceWorker => {
-    const device = { name: `cpu:${index}`, threads: 1 }
+    const device = { name: `cpu:${index}`, provider: 'cpu' as const, index, threads: 1 }
     return {
       device,
       status: { ...device, state: 'idle', restarts: 0 },

@@ -10,6 +10,7 @@ import type { Availability, PlacementChoice, PlacementNeeds } from './placement.
 import type { Share, StageCosts } from './predict.js'
 import { costsOf, openProfiles } from './profiles.js'
 import { checkDevice, type DeviceRoles } from './roles.js'
+import { isAsked, offered, withoutStandIns } from './stand-ins.js'
 import { readSubject, type Subject, type SubjectRequest } from './subject.js'
 
 /** A job, or something that could become one. */
@@ -72,14 +73,20 @@ export function createPlanner({ devices, roles, cacheDirectory, logger }: Planne
   }
 
   const usable = (): DeviceWorker[] => devices.filter(({ status }) => status.state !== 'failed')
+  /** Those that a job may get. What is not needed is not measured: on a CPU beside GPUs that takes minutes. */
+  const measurable = (needs: PlacementNeeds): DeviceWorker[] => {
+    const taken = offered(usable(), devices, roles)
+    return usable().filter((each) => taken.includes(each) || isAsked(each.device.name, needs))
+  }
   const allFree = (free: readonly DeviceWorker[]): boolean =>
     !measuring && usable().every((each) => free.includes(each))
 
   function measure(needs: PlacementNeeds, subject: Subject, ended: AbortSignal, job?: JobRecord): Promise<void> {
     const controller = new AbortController()
-    const keepsModel = (name: string): boolean => roles.base.includes(name)
+    const { base } = withoutStandIns(roles, devices)
+    const keepsModel = (name: string): boolean => base.includes(name)
     const done = measureStages({
-      ...{ subject, devices: usable(), shares: sharesOf(needs), profiles, keepsModel },
+      ...{ subject, devices: measurable(needs), shares: sharesOf(needs), profiles, keepsModel },
       signal: AbortSignal.any([controller.signal, ended]),
     }).finally(() => {
       if (measuring === current) measuring = undefined
@@ -99,7 +106,7 @@ export function createPlanner({ devices, roles, cacheDirectory, logger }: Planne
       return undefined
     const subject = subjectOf(job, needs)
     if (!subject) return undefined
-    const known = (share: Share) => usable().every(({ device }) => profiles.times(subject, device, share))
+    const known = (share: Share) => measurable(needs).every(({ device }) => profiles.times(subject, device, share))
     if (sharesOf(needs).every(known)) return undefined
     asked.add(job)
     const message = 'Measuring on which devices this job is fastest; the daemon remembers it.'

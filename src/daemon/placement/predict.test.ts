@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { parseDevices } from '../workers/devices.js'
 import { listCandidates, type CandidateOptions } from './candidates.js'
 import { describeCandidate, fastest, MESSAGE_MS, predictStepMs, type Candidate, type StageCosts } from './predict.js'
 
@@ -73,7 +74,7 @@ describe('fastest', () => {
 })
 
 describe('listCandidates', () => {
-  const devices = (count: number) => Array.from({ length: count }, (_, index) => ({ name: `cpu:${index}`, threads: 1 }))
+  const devices = (count: number) => parseDevices(Array.from({ length: count }, (_, index) => `cpu:${index}=1`))
   const list = (count: number, controlNets: number, split: boolean, more: Partial<CandidateOptions> = {}) => {
     const all = devices(count)
     const names = ['a', 'b', 'c'].slice(0, controlNets)
@@ -111,10 +112,7 @@ describe('listCandidates', () => {
   })
 
   it('tells devices apart that have more threads', () => {
-    const [slow, fast] = [
-      { name: 'cpu:0', threads: 1 },
-      { name: 'cpu:1', threads: 2 },
-    ]
+    const [slow, fast] = parseDevices(['cpu:0=1', 'cpu:1=2'])
     const uneven = { bases: [slow, fast], services: [slow, fast] }
     expect(list(2, 1, false, uneven)).toEqual([
       ...['cpu:0 with a', 'cpu:0, a on cpu:1'],

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pino } from 'pino'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { gpuDevice, parseDevices } from '../workers/devices.js'
 import { costsOf, openProfiles, type Profiles } from './profiles.js'
 import type { Subject } from './subject.js'
 
@@ -14,7 +15,7 @@ const SUBJECT: Subject = {
   ],
 }
 const BARE: Subject = { ...SUBJECT, controls: [] }
-const DEVICE = { name: 'cpu:0', threads: 1 }
+const [DEVICE, EQUAL, OTHER] = parseDevices(['cpu:0=1', 'cpu:1=1', 'cpu:2=2'])
 const TIMES = { encoderMs: 2, decoderMs: 3 }
 
 let directory: string
@@ -45,8 +46,8 @@ describe('profiles', () => {
     const half = (subject: Subject, device = DEVICE) => profiles.times(subject, device, 'half')
     expect(half(BARE)).toBeDefined()
     expect(profiles.times(BARE, DEVICE, 'full')).toBeUndefined()
-    expect(half(BARE, { name: 'cpu:1', threads: 1 })).toBeUndefined()
-    expect(half(BARE, { name: 'cpu:0', threads: 2 })).toBeUndefined()
+    expect(half(BARE, EQUAL)).toBeUndefined()
+    expect(half(BARE, { ...DEVICE, threads: 2 })).toBeUndefined()
     expect(half({ ...BARE, latents: [4, 16, 24] })).toBeUndefined()
     expect(half({ ...BARE, modelKey: '/model 2' })).toBeUndefined()
     // What matters is how many rows there are, not which share of a batch they were.
@@ -55,23 +56,32 @@ describe('profiles', () => {
 
   it('count for all devices of a kind, the shortest of each stage', () => {
     const profiles = open()
-    const [equal, other] = [
-      { name: 'cpu:1', threads: 1 },
-      { name: 'cpu:2', threads: 2 },
-    ]
-    const costs = costsOf(profiles, SUBJECT, [DEVICE, equal, other])
+    const costs = costsOf(profiles, SUBJECT, [DEVICE, EQUAL, OTHER])
     const put = (device: typeof DEVICE, encoderMs: number, decoderMs: number) => {
       for (const control of [0, 1])
         profiles.put(SUBJECT, device, 'full', { encoderMs, decoderMs, controlNetMs: 1 }, control)
     }
     put(DEVICE, 2, 5)
-    put(other, 1, 1)
+    put(OTHER, 1, 1)
     expect(costs('cpu:1', 'full')).toBeUndefined()
-    put(equal, 3, 4)
+    put(EQUAL, 3, 4)
     const both = { encoderMs: 2, decoderMs: 4, controlNetMs: [1, 1] }
     expect([costs('cpu:0', 'full'), costs('cpu:1', 'full')]).toEqual([both, both])
     expect(costs('cpu:2', 'full')).toMatchObject({ encoderMs: 1 })
     expect(costs('cpu:3', 'full')).toBeUndefined()
+  })
+
+  it('belong to a card, and count for equal cards, but not where nothing is known of them', () => {
+    const profiles = open()
+    const [card, other] = [{ name: 'Card A' }, { name: 'Card B' }]
+    const gpus = [gpuDevice('cuda', 0, card), gpuDevice('cuda', 1, card), gpuDevice('cuda', 2, other)]
+    for (const gpu of gpus) profiles.put(BARE, gpu, 'full', { encoderMs: 10 - gpu.index, decoderMs: 1 })
+    const encoder = costsOf(profiles, BARE, gpus)
+    expect(gpus.map(({ name }) => encoder(name, 'full')?.encoderMs)).toEqual([9, 9, 8])
+    expect(profiles.times(BARE, gpuDevice('cuda', 0, other), 'full')).toBeUndefined()
+    const unknown = [gpuDevice('webgpu', 0), gpuDevice('webgpu', 1)]
+    for (const gpu of unknown) profiles.put(BARE, gpu, 'full', { encoderMs: 5 - gpu.index, decoderMs: 1 })
+    expect(costsOf(profiles, BARE, unknown)('webgpu:0', 'full')?.encoderMs).toBe(5)
   })
 
   it('outlive the daemon', async () => {

@@ -98,9 +98,11 @@ function shortest(times: readonly [StageTimes, ...StageTimes[]]): StageTimes {
   }
 }
 
-function keyOf(subject: Subject, { name, threads }: DeviceSpec, share: Share, control?: number): string {
+function keyOf(subject: Subject, { name, threads, card }: DeviceSpec, share: Share, control?: number): string {
   const network = control === undefined ? subject.modelKey : subject.controls[control].key
-  return JSON.stringify([network, `${name}=${threads}`, [subject.rows[share], ...subject.latents]])
+  // Another card may have the number tomorrow.
+  const device = card ? `${name} ${card.name}` : `${name}=${threads}`
+  return JSON.stringify([network, device, [subject.rows[share], ...subject.latents]])
 }
 
 function readEntries(file: string): Entry[] {

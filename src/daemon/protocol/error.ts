@@ -26,6 +26,7 @@ export const ERRORS: Readonly<Record<ErrorCode, ErrorEntry>> = {
   WORKER_LOST: { status: 503, exitCode: 12 },
   DAEMON_VERSION: { status: 426, exitCode: 13 },
   DOWNLOAD_FAILED: { status: 502, exitCode: 14 },
+  DEVICE_UNAVAILABLE: { status: 503, exitCode: 15 },
   TIMEOUT: { status: 504, exitCode: 124 },
   CANCELLED: { status: 409, exitCode: 130 },
 }

@@ -26,7 +26,7 @@ const STATUS = {
   jobs: { queued: 0, queueLimit: 1, running: 0, finished: 0 },
 }
 const DEVICE: DeviceWorker = {
-  device: { name: 'cpu:0', threads: 1 },
+  device: { name: 'cpu:0', provider: 'cpu', index: 0, threads: 1 },
   status: { name: 'cpu:0', threads: 1, state: 'idle', restarts: 0 },
   ready: () => Promise.reject(new Error('not used')),
   stop: () => Promise.resolve(),

@@ -6,11 +6,12 @@ import { pino } from 'pino'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { SWIFTD_VERSION } from '../protocol/version.js'
 import { superviseDevice, type DeviceWorker } from './device-worker.js'
+import { parseDevices } from './devices.js'
 import { WORKER_PROTOCOL_VERSION } from './messages.js'
 import { createArena, type TensorArena } from './tensor-arena.js'
 import { startWorkerProcess, type WorkerProcess } from './worker-process.js'
 
-const DEVICE = { name: 'cpu:0', threads: 1 }
+const [DEVICE] = parseDevices(['cpu:0=1'])
 const HELLO = `process.send({ type: 'hello', protocolVersion: ${WORKER_PROTOCOL_VERSION}, version: '${SWIFTD_VERSION}', pid: process.pid })`
 /** Goes when the daemon goes or asks it to, as a worker must. */
 const STAY = `process.on('disconnect', () => process.exit()); process.on('message', ({ type }) => type === 'shutdown' && process.exit())`

@@ -1,4 +1,8 @@
+import { proveDevice } from '../../engine/networks/device-proof.js'
 import { openModelHost } from '../../engine/networks/model-host.js'
+import type { ProviderName } from '../../engine/provider-name.js'
+import { freeBytesOf } from '../gpus/machine.js'
+import { describeFailure, explainDeviceFailure, isDeviceLost } from '../gpus/reasons.js'
 import { toWireError } from '../protocol/error.js'
 import { SWIFTD_VERSION } from '../protocol/version.js'
 import { createHandlers, type Handlers, type RequestContext } from './handlers.js'
@@ -19,10 +23,12 @@ import { createWorkerState } from './worker-state.js'
 
 /**
  * The program of a worker process: it owns the runtime and one device, answers the daemon and other workers, and knows
- * nothing of jobs. Arguments: the device's name, its threads, the arena's size, the engine's cache directory, and the socket
- * on which other workers reach it.
+ * nothing of jobs. Arguments: the device's name, its threads, the arena's size, the engine's cache directory, the socket on
+ * which other workers reach it, its provider, and its card's PCI address, or nothing. Its environment shows it only its own
+ * device.
  */
-const [deviceName, threads, arenaBytes, cacheDirectory, socketPath] = process.argv.slice(2)
+const [deviceName, threads, arenaBytes, cacheDirectory, socketPath, providerName, address] = process.argv.slice(2)
+const provider = providerName as ProviderName
 
 process.title = `swiftd worker ${deviceName}`
 // The whole process group hears a terminal's Ctrl-C; the daemon decides what becomes of its workers.
@@ -32,21 +38,43 @@ process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'))
 
 try {
   const arena = openArena(ARENA_FD, Number(arenaBytes))
-  const memoryBytes = workerMemoryLimit()
+  const memoryBytes = workerMemoryLimit(process.env, address === '' ? undefined : await freeBytesOf(address))
   const host = openModelHost({
     threads: Number(threads),
+    provider,
     cacheDirectory,
     device: deviceName,
     memoryBytes,
     budgets: workerBudgets(memoryBytes),
     onEvicted: (evicted) => send({ type: 'evicted', evicted }),
   })
+  // A GPU that cannot be opened is told of here, not by the first job.
+  if (provider !== 'cpu') await proveDevice(host.graphs)
   const state = createWorkerState(deviceName, host, arena, workerPeerDeadlineMs())
-  const peers = await servePeers(state, socketPath)
+  const peers = await servePeers(state, socketPath, leaveIfLost)
   serve(createHandlers(state, arena, peers))
   send({ type: 'hello', protocolVersion: WORKER_PROTOCOL_VERSION, version: SWIFTD_VERSION, pid: process.pid })
 } catch (error) {
-  send({ type: 'failed', reason: toWireError(error).message }, () => process.exit(1))
+  send({ type: 'failed', reason: startFailure(error) }, () => process.exit(1))
+}
+
+/** Without the full stop: it is the end of the daemon's sentence. */
+function startFailure(error: unknown): string {
+  const { message } = toWireError(error)
+  return (provider === 'cpu' ? message : describeFailure(deviceName, explainDeviceFailure(provider, message))).replace(
+    /\.$/,
+    '',
+  )
+}
+
+/**
+ * Nothing computes on a lost GPU in this process any more: it ends, and the next worker opens the GPU anew or tells why it
+ * cannot. Whoever waits is told by the end of the connection.
+ */
+function leaveIfLost(error: unknown): boolean {
+  if (!isDeviceLost(provider, toWireError(error).message)) return false
+  send({ type: 'failed', reason: 'its GPU, or the driver, went away while it computed' }, () => process.exit(1))
+  return true
 }
 
 function serve(handlers: Handlers): void {
@@ -72,6 +100,7 @@ function serve(handlers: Handlers): void {
       const result = await handle(PARAMETERS[method].parse(parameters), { signal: controller.signal, progress })
       send({ type: 'result', id, result })
     } catch (error) {
+      if (leaveIfLost(error)) return
       const lost = error instanceof PeerLost && { lostDevice: error.device }
       send({ type: 'error', id, error: toWireError(error), ...lost })
     } finally {

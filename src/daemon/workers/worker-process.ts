@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { execa } from 'execa'
 import { SwiftdError } from '../../engine/errors.js'
+import { pinnedEnvironment } from '../gpus/pinning.js'
 import type { Logger } from '../logger.js'
 import { SWIFTD_VERSION } from '../protocol/version.js'
 import { createChannel, type Channel } from './channel.js'
@@ -59,6 +60,8 @@ export async function startWorkerProcess(device: DeviceSpec, context: WorkerCont
       String(arena.size),
       cacheDirectory,
       peer.socket,
+      device.provider,
+      device.card?.address ?? '',
     ],
     {
       // Handed on as they are, so that nothing is buffered or copied here: output to the log, the arena, then IPC.
@@ -68,7 +71,7 @@ export async function startWorkerProcess(device: DeviceSpec, context: WorkerCont
       serialization: 'json',
       reject: false,
       buffer: false,
-      env: { SWIFTD_DEVICE: device.name },
+      env: { SWIFTD_DEVICE: device.name, ...pinnedEnvironment(device, process.env) },
     },
   )
   const logger = context.logger.child({ device: device.name, worker: child.pid })

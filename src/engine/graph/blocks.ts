@@ -1,23 +1,18 @@
 import type { GraphBuilder, Value } from './builder.js'
+import { attention } from './attention.js'
 import {
-  attention,
   conv,
-  gelu,
-  groupNorm,
+  gatedLinear,
   imageToTokens,
   layerNorm,
   linear,
+  pointwise,
   sequenceShape,
-  silu,
   tokensToImage,
 } from './layers.js'
+import { groupNorm, hasFusedNorm, normedTokens, type ImageTokens, type NormSettings } from './norms.js'
 
 /** Residual blocks and transformers of UNets, ControlNets and autoencoders, named as diffusers names them. */
-
-export interface NormSettings {
-  readonly groups: number
-  readonly epsilon: number
-}
 
 /**
  * ResnetBlock2D: (N, from, H, W) to (N, to, H, W).
@@ -32,13 +27,10 @@ export function resnetBlock(
   activatedTime?: { readonly value: Value; readonly width: number },
 ): Value {
   const { from, to } = channels
-  let hidden = silu(g, groupNorm(g, x, `${name}.norm1`, from, norm.groups, norm.epsilon))
+  let hidden = groupNorm(g, x, `${name}.norm1`, from, norm, { silu: true })
   hidden = conv(g, hidden, `${name}.conv1`, from, to)
-  if (activatedTime) {
-    const shift = linear(g, activatedTime.value, `${name}.time_emb_proj`, activatedTime.width, to)
-    hidden = g.node('Add', [hidden, g.node('Unsqueeze', [shift, g.ints([2, 3])])])
-  }
-  hidden = silu(g, groupNorm(g, hidden, `${name}.norm2`, to, norm.groups, norm.epsilon))
+  const shift = activatedTime && linear(g, activatedTime.value, `${name}.time_emb_proj`, activatedTime.width, to)
+  hidden = groupNorm(g, hidden, `${name}.norm2`, to, norm, { shift, silu: true })
   hidden = conv(g, hidden, `${name}.conv2`, to, to)
   const shortcut = from === to ? x : conv(g, x, `${name}.conv_shortcut`, from, to, { kernel: 1 })
   return g.node('Add', [shortcut, hidden])
@@ -72,18 +64,44 @@ export function transformer(
   context: PromptContext,
   { channels, heads, layers, groups, linearProjection }: TransformerSettings,
 ): Value {
-  const sequence = sequenceShape(g, x, channels)
-  const normal = groupNorm(g, x, `${name}.norm`, channels, groups, TRANSFORMER_NORM_EPSILON)
-  let tokens = linearProjection
-    ? linear(g, imageToTokens(g, normal, channels), `${name}.proj_in`, channels, channels)
-    : imageToTokens(g, conv(g, normal, `${name}.proj_in`, channels, channels, { kernel: 1 }), channels)
+  const norm = { groups, epsilon: TRANSFORMER_NORM_EPSILON }
+  const image = project(g, x, name, channels, norm, linearProjection)
+  const { sequence } = image
+  let { tokens } = image
   for (let index = 0; index < layers; index++) {
     tokens = transformerLayer(g, tokens, `${name}.transformer_blocks.${index}`, context, { channels, heads, sequence })
   }
-  const projected = linearProjection
-    ? tokensToImage(g, linear(g, tokens, `${name}.proj_out`, channels, channels), x, sequence)
-    : conv(g, tokensToImage(g, tokens, x, sequence), `${name}.proj_out`, channels, channels, { kernel: 1 })
-  return g.node('Add', [projected, x])
+  return g.node('Add', [image.toImage(tokens), x])
+}
+
+/** A transformer's entrance (norm, proj_in) and its exit (proj_out). */
+function project(
+  g: GraphBuilder,
+  x: Value,
+  name: string,
+  channels: number,
+  norm: NormSettings,
+  linearProjection: boolean,
+): ImageTokens {
+  if (linearProjection || hasFusedNorm(g, channels, norm)) {
+    // Where the norm gives tokens, a 1x1 convolution would have to turn them into an image and back.
+    const product = linearProjection ? linear : pointwise
+    const { tokens, sequence, toImage } = normedTokens(g, x, `${name}.norm`, channels, norm)
+    return {
+      tokens: product(g, tokens, `${name}.proj_in`, channels, channels),
+      sequence,
+      toImage: (back) => toImage(product(g, back, `${name}.proj_out`, channels, channels)),
+    }
+  }
+  const sequence = sequenceShape(g, x, channels)
+  const normal = groupNorm(g, x, `${name}.norm`, channels, norm)
+  const convolution = (image: Value, part: string): Value =>
+    conv(g, image, `${name}.${part}`, channels, channels, { kernel: 1 })
+  return {
+    tokens: imageToTokens(g, convolution(normal, 'proj_in'), channels),
+    sequence,
+    toImage: (back) => convolution(tokensToImage(g, back, x, sequence), 'proj_out'),
+  }
 }
 
 /** BasicTransformerBlock on flattened tokens. */
@@ -108,10 +126,8 @@ function transformerLayer(
   return g.node('Add', [gatedFeedForward(g, norm(tokens, 'norm3'), `${name}.ff.net`, channels), tokens])
 }
 
-/** GEGLU feed-forward: half of the first projection gates the other half. */
+/** GEGLU feed-forward. */
 function gatedFeedForward(g: GraphBuilder, x: Value, name: string, channels: number): Value {
   const inner = 4 * channels
-  const projected = linear(g, x, `${name}.0.proj`, channels, 2 * inner)
-  const [value, gate] = g.nodes('Split', [projected], 2, { attributes: { axis: -1, num_outputs: 2 } })
-  return linear(g, g.node('Mul', [value, gelu(g, gate)]), `${name}.2`, inner, channels)
+  return linear(g, gatedLinear(g, x, `${name}.0.proj`, channels, inner), `${name}.2`, inner, channels)
 }

@@ -9,6 +9,8 @@ import {
 } from './onnx_pb.js'
 import type { WeightShape } from '../weights/weights.js'
 import type { ElementType } from '../tensor.js'
+import { toHalves } from './half.js'
+import { PORTABLE, type GraphTarget, type Precision } from './target.js'
 
 /** A value that flows in a graph, by its name. */
 export type Value = string
@@ -23,40 +25,51 @@ export interface Graph {
   /** What has to be bound, with the name and shape that the model file's tensor has. */
   readonly weights: readonly WeightShape[]
   readonly outputs: readonly string[]
+  /** The names of the nodes that the host is to compute. */
+  readonly hostNodes: readonly string[]
+  /** Type of the weights. */
+  readonly precision: Precision
 }
 
+type Constants = Float32Array | Uint16Array | BigInt64Array
 type Attribute = number | string | readonly number[]
 
 export interface NodeOptions {
   readonly attributes?: Readonly<Record<string, Attribute>>
   /** Attributes that the operator declares as floats, whatever their value. */
   readonly floats?: Readonly<Record<string, number>>
+  /** Whether it is to be computed by the host where the provider allows to choose. @default false */
+  readonly onHost?: boolean
   /** 'com.microsoft' for the runtime's own operators. */
   readonly domain?: string
 }
 
 /** Collects nodes; every method that computes gives the name of its result. */
 export interface GraphBuilder {
+  readonly target: GraphTarget
   input(name: string, type: ElementType, dims: readonly Dim[]): Value
-  /** A weight is an input too: it is bound, not compiled in. Asking twice gives the same value. */
+  /** A weight is an input too, of the target's precision: bound, not compiled in. Asking twice gives the same value. */
   weight(name: string, dims: readonly number[]): Value
-  floats(values: readonly number[], dims?: readonly number[]): Value
+  /** @param type @default the target's precision */
+  floats(values: readonly number[], dims?: readonly number[], type?: Precision): Value
   ints(values: readonly number[]): Value
   node(operator: string, inputs: readonly Value[], options?: NodeOptions): Value
   nodes(operator: string, inputs: readonly Value[], outputCount: number, options?: NodeOptions): Value[]
-  output(name: string, value: Value, dims: readonly Dim[]): void
+  /** @param type @default float32 */
+  output(name: string, value: Value, dims: readonly Dim[], type?: ElementType): void
   build(): Graph
 }
 
 /** ONNX's TensorProto.DataType. */
 export const DATA_TYPES: Readonly<Record<ElementType, number>> = { float32: 1, int64: 7, float16: 10, bfloat16: 16 }
-const { float32: FLOAT, int64: INT64 } = DATA_TYPES
 
 const IR_VERSION = 10n
 const ONNX_OPSET = 20n
 const MICROSOFT_OPSET = 1n
 
-export function createGraphBuilder(graphName: string): GraphBuilder {
+/** @param target what the graph is for: it gives the type of weights and constants */
+export function createGraphBuilder(graphName: string, target: GraphTarget = PORTABLE): GraphBuilder {
+  const { precision } = target
   const nodes: MessageInitShape<typeof NodeProtoSchema>[] = []
   const inputs: MessageInitShape<typeof ValueInfoProtoSchema>[] = []
   const outputs: MessageInitShape<typeof ValueInfoProtoSchema>[] = []
@@ -64,12 +77,15 @@ export function createGraphBuilder(graphName: string): GraphBuilder {
   const constants = new Map<string, Value>()
   const weights = new Map<string, WeightShape>()
   const outputNames = new Map<Value, string>()
+  const hostNodes: string[] = []
   let counter = 0
 
   const addNode = (operator: string, args: readonly Value[], outs: Value[], options: NodeOptions = {}): void => {
+    const name = `${operator}_${nodes.length}`
+    if (options.onHost) hostNodes.push(name)
     nodes.push({
       opType: operator,
-      name: `${operator}_${nodes.length}`,
+      name,
       input: [...args],
       output: outs,
       attribute: attributesOf(options),
@@ -77,17 +93,19 @@ export function createGraphBuilder(graphName: string): GraphBuilder {
     })
   }
   const fresh = (operator: string): Value => `${operator}#${counter++}`
-  const constant = (type: number, dims: readonly number[], bytes: Uint8Array): Value => {
+  const constant = (type: ElementType, dims: readonly number[], values: Constants): Value => {
+    const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
     const key = `${type}:${dims.join()}:${Buffer.from(bytes).toString('base64')}`
     const known = constants.get(key)
     if (known) return known
     const name = fresh('const')
-    initializers.push({ name, dataType: type, dims: dims.map(BigInt), rawData: bytes })
+    initializers.push({ name, dataType: DATA_TYPES[type], dims: dims.map(BigInt), rawData: bytes })
     constants.set(key, name)
     return name
   }
 
   return {
+    target,
     input(name, type, dims) {
       inputs.push(valueInfo(name, DATA_TYPES[type], dims))
       return name
@@ -95,12 +113,14 @@ export function createGraphBuilder(graphName: string): GraphBuilder {
     weight(name, dims) {
       if (!weights.has(name)) {
         weights.set(name, { name, dims })
-        inputs.push(valueInfo(name, FLOAT, dims))
+        inputs.push(valueInfo(name, DATA_TYPES[precision], dims))
       }
       return name
     },
-    floats: (values, dims = [values.length]) => constant(FLOAT, dims, bytesOf(Float32Array.from(values))),
-    ints: (values) => constant(INT64, [values.length], bytesOf(BigInt64Array.from(values, BigInt))),
+    floats(values, dims = [values.length], type = precision) {
+      return constant(type, dims, type === 'float32' ? Float32Array.from(values) : toHalves(values))
+    },
+    ints: (values) => constant('int64', [values.length], BigInt64Array.from(values, BigInt)),
     node(operator, args, options) {
       const out = fresh(operator)
       addNode(operator, args, [out], options)
@@ -111,11 +131,11 @@ export function createGraphBuilder(graphName: string): GraphBuilder {
       addNode(operator, args, outs, options)
       return outs
     },
-    output(name, value, dims) {
+    output(name, value, dims, type = 'float32') {
       // The value itself becomes the output: an Identity node would copy it at every run.
       if (outputNames.has(value)) throw new Error(`${value} is an output already.`)
       outputNames.set(value, name)
-      outputs.push(valueInfo(name, FLOAT, dims))
+      outputs.push(valueInfo(name, DATA_TYPES[type], dims))
     },
     build() {
       const rename = (value: string): string => outputNames.get(value) ?? value
@@ -136,6 +156,8 @@ export function createGraphBuilder(graphName: string): GraphBuilder {
         model: toBinary(ModelProtoSchema, model),
         weights: [...weights.values()],
         outputs: outputs.map((output) => output.name ?? ''),
+        precision,
+        hostNodes,
       }
     },
   }
@@ -165,8 +187,4 @@ function valueInfo(
       : { value: { case: 'dimParam' as const, value: size } },
   )
   return { name, type: { tensorType: { elemType, shape: { dim } } } }
-}
-
-function bytesOf(values: Float32Array | BigInt64Array): Uint8Array {
-  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
 }

@@ -5,13 +5,20 @@ import type { GraphBuilder, Value } from './builder.js'
  * token sequences are flattened to (N * S, C) so that linear layers are plain matrix products.
  */
 
-const MICROSOFT = 'com.microsoft'
+/** The domain of the runtime's own operators. */
+export const MICROSOFT = 'com.microsoft'
 
 /** x (T, from) times a PyTorch weight (to, from), plus bias: the product reads the weight as it lies in the file. */
 export function linear(g: GraphBuilder, x: Value, name: string, from: number, to: number, bias = true): Value {
   const weight = g.weight(`${name}.weight`, [to, from])
   const inputs = bias ? [x, weight, g.weight(`${name}.bias`, [to])] : [x, weight]
   return g.node('Gemm', inputs, { attributes: { transB: 1 } })
+}
+
+/** A 1x1 convolution with bias, on flattened tokens x (T, from): a product with the weight's two longer axes. */
+export function pointwise(g: GraphBuilder, x: Value, name: string, from: number, to: number): Value {
+  const weight = g.node('Reshape', [g.weight(`${name}.weight`, [to, from, 1, 1]), g.ints([to, from])])
+  return g.node('Gemm', [x, weight, g.weight(`${name}.bias`, [to])], { attributes: { transB: 1 } })
 }
 
 export interface ConvOptions {
@@ -34,8 +41,10 @@ export function conv(
 ): Value {
   const { kernel = 3, stride = 1 } = options
   const same = (kernel - 1) / 2
-  const inputs = [x, g.weight(`${name}.weight`, [to, from, kernel, kernel]), g.weight(`${name}.bias`, [to])]
-  return g.node('Conv', inputs, {
+  const weight = g.weight(`${name}.weight`, [to, from, kernel, kernel])
+  const bias = g.weight(`${name}.bias`, [to])
+  const more = missingChannels(g, from)
+  return g.node('Conv', [padChannels(g, x, more), padChannels(g, weight, more), bias], {
     attributes: {
       kernel_shape: [kernel, kernel],
       strides: [stride, stride],
@@ -44,24 +53,18 @@ export function conv(
   })
 }
 
-/** Group normalisation with its affine part. The runtime's CPU provider has none; an instance norm over groups is one. */
-export function groupNorm(
-  g: GraphBuilder,
-  x: Value,
-  name: string,
-  channels: number,
-  groups: number,
-  epsilon: number,
-): Value {
-  const grouped = g.node('Reshape', [x, g.ints([0, groups, -1])])
-  const ones = g.floats(new Array<number>(groups).fill(1))
-  const zeros = g.floats(new Array<number>(groups).fill(0))
-  const normal = g.node('InstanceNormalization', [grouped, ones, zeros], { floats: { epsilon } })
-  const restored = g.node('Reshape', [normal, g.node('Shape', [x])])
-  const perChannel = g.ints([channels, 1, 1])
-  const weight = g.node('Reshape', [g.weight(`${name}.weight`, [channels]), perChannel])
-  const bias = g.node('Reshape', [g.weight(`${name}.bias`, [channels]), perChannel])
-  return g.node('Add', [g.node('Mul', [restored, weight]), bias])
+/**
+ * How many channels of zeros make a convolution right: WebGPU's reads three channels at once where their number can be
+ * divided by three and not by four, and gives wrong values if there are more than three (seen with the runtime 1.30).
+ */
+function missingChannels({ target }: GraphBuilder, channels: number): number {
+  const wrong = target.operators === 'webgpu' && channels > 3 && channels % 3 === 0 && channels % 4 !== 0
+  return wrong ? 4 - (channels % 4) : 0
+}
+
+/** Appends zeros along the second of four axes. */
+function padChannels(g: GraphBuilder, x: Value, count: number): Value {
+  return count === 0 ? x : g.node('Pad', [x, g.ints([0, 0, 0, 0, 0, count, 0, 0])])
 }
 
 /** Layer normalisation over the last axis. */
@@ -85,33 +88,26 @@ export function gelu(g: GraphBuilder, x: Value): Value {
   return g.node('Gelu', [x])
 }
 
+/** Halves of CUDA's BiasSplitGelu; its kernels are compiled for the published networks' widths. */
+const BIAS_SPLIT_GELU_WIDTHS = [1280, 2560, 5120]
+
+/** GEGLU on x (T, from), to (T, width): half of a linear layer's outputs times the GELU of the other half. */
+export function gatedLinear(g: GraphBuilder, x: Value, name: string, from: number, width: number): Value {
+  if (g.target.operators === 'cuda' && BIAS_SPLIT_GELU_WIDTHS.includes(width)) {
+    // One pass over the network's widest tensor instead of five: bias, split, GELU and product.
+    const projected = g.node('Unsqueeze', [linear(g, x, name, from, 2 * width, false), g.ints([0])])
+    const gated = g.node('BiasSplitGelu', [projected, g.weight(`${name}.bias`, [2 * width])], { domain: MICROSOFT })
+    return g.node('Reshape', [gated, g.ints([-1, width])])
+  }
+  const projected = linear(g, x, name, from, 2 * width)
+  const [value, gate] = g.nodes('Split', [projected], 2, { attributes: { axis: -1, num_outputs: 2 } })
+  return g.node('Mul', [value, gelu(g, gate)])
+}
+
 /** The shape (batch of `like`, -1, channels), to turn flattened tokens into a batch of sequences. */
 export function sequenceShape(g: GraphBuilder, like: Value, channels: number): Value {
   const batch = g.node('Shape', [like], { attributes: { start: 0, end: 1 } })
   return g.node('Concat', [batch, g.ints([-1, channels])], { attributes: { axis: 0 } })
-}
-
-export interface AttentionOptions {
-  readonly heads: number
-  /** Shape that turns flattened tokens into (N, S, C), see `sequenceShape`. */
-  readonly sequence: Value
-  /** Each token sees only itself and earlier ones. @default false */
-  readonly causal?: boolean
-}
-
-/** Multi-head attention over flattened queries, keys and values of equal width. Returns flattened tokens. */
-export function attention(
-  g: GraphBuilder,
-  [query, key, value]: readonly [Value, Value, Value],
-  channels: number,
-  { heads, sequence, causal = false }: AttentionOptions,
-): Value {
-  const sequences = [query, key, value].map((flat) => g.node('Reshape', [flat, sequence]))
-  const attended = g.node('MultiHeadAttention', sequences, {
-    attributes: { num_heads: heads, ...(causal ? { unidirectional: 1 } : {}) },
-    domain: MICROSOFT,
-  })
-  return g.node('Reshape', [attended, g.ints([-1, channels])])
 }
 
 /** (N, C, H, W) to flattened tokens (N * H * W, C). */
@@ -136,7 +132,8 @@ export function resizeLike(g: GraphBuilder, x: Value, like: Value): Value {
 
 /** Nearest-neighbour upsampling to twice the height and width. */
 export function upsample2x(g: GraphBuilder, x: Value): Value {
-  return resizeNearest(g, [x, '', g.floats([2, 2])])
+  // Scales are float32, whatever is resized.
+  return resizeNearest(g, [x, '', g.floats([2, 2], [2], 'float32')])
 }
 
 function resizeNearest(g: GraphBuilder, inputs: Value[]): Value {

@@ -1,5 +1,7 @@
 import type { ElementType } from '../tensor.js'
-import { createGraphBuilder, DATA_TYPES, type Graph, type GraphBuilder, type Value } from './builder.js'
+import { cast, fromDevice, toDevice, toFloat32, toPrecision } from './borders.js'
+import { createGraphBuilder, type Graph, type GraphBuilder, type Value } from './builder.js'
+import { PORTABLE, type GraphTarget } from './target.js'
 
 /** Input and output names of the patch graph. */
 export const PATCH_NAMES = {
@@ -16,12 +18,13 @@ export type LayerType = Extract<ElementType, 'float32' | 'float16' | 'bfloat16'>
 
 /**
  * LoRA layers of one weight: weight (M, K) + Σ factor.i * up.i (M, Ri) @ down.i (Ri, K), for any number of LoRAs in one pass
- * over the weight. `check` (1) is 0, or not a number if a value of a layer is not finite.
+ * over the weight. The sum is computed in float32 and rounded once to the weight's type, which is the target's precision.
+ * `check` (1) is 0, or not a number if a value of a layer is not finite.
  * @param types how each LoRA's values are stored; they are widened here, so that files are bound as they lie on disk
  */
-export function buildPatch(types: readonly LayerType[]): Graph {
-  const g = createGraphBuilder('patch')
-  const weight = g.input(PATCH_NAMES.weight, 'float32', ['M', 'K'])
+export function buildPatch(types: readonly LayerType[], target: GraphTarget = PORTABLE): Graph {
+  const g = createGraphBuilder('patch', target)
+  const weight = toFloat32(g, fromDevice(g, PATCH_NAMES.weight, ['M', 'K']))
   const layers = types.map((type, index) => {
     const up = widened(g, PATCH_NAMES.up(index), type, ['M', `R.${index}`])
     const down = widened(g, PATCH_NAMES.down(index), type, [`R.${index}`, 'K'])
@@ -37,7 +40,7 @@ export function buildPatch(types: readonly LayerType[]): Graph {
     layers.map((layer) => layer.down),
     0,
   )
-  g.output(PATCH_NAMES.patched, g.node('Gemm', [up, down, weight]), ['M', 'K'])
+  toDevice(g, PATCH_NAMES.patched, toPrecision(g, g.node('Gemm', [up, down, weight])), ['M', 'K'])
   const sums = layers.flatMap(({ parts }) => parts.map((part) => sumOfZeros(g, part)))
   g.output(
     PATCH_NAMES.check,
@@ -49,7 +52,7 @@ export function buildPatch(types: readonly LayerType[]): Graph {
 
 function widened(g: GraphBuilder, name: string, type: LayerType, dims: readonly string[]): Value {
   const value = g.input(name, type, dims)
-  return type === 'float32' ? value : g.node('Cast', [value], { attributes: { to: DATA_TYPES.float32 } })
+  return type === 'float32' ? value : cast(g, value, 'float32')
 }
 
 function join(g: GraphBuilder, values: readonly Value[], axis: number): Value {
@@ -58,6 +61,6 @@ function join(g: GraphBuilder, values: readonly Value[], axis: number): Value {
 
 /** Σ 0 * x: neither infinity nor what is not a number gives 0. */
 function sumOfZeros(g: GraphBuilder, value: Value): Value {
-  const zeros = g.node('Mul', [value, g.floats([0])])
+  const zeros = g.node('Mul', [value, g.floats([0], [1], 'float32')])
   return g.node('Reshape', [g.node('ReduceSum', [zeros], { attributes: { keepdims: 0 } }), g.ints([1])])
 }

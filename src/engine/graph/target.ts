@@ -6,10 +6,14 @@ export interface GraphTarget {
    */
   readonly precision: Precision
   /** Whose fused operators may be used; `portable` ones run on every provider. */
-  readonly operators: 'portable' | 'cuda'
+  readonly operators: 'portable' | 'cuda' | 'webgpu'
+  /** Whether the provider's own attention is used, or one made of matrix products, which takes more memory. */
+  readonly attention: 'fused' | 'plain'
 }
 
-export type Precision = 'float32' | 'float16'
+export const PRECISIONS = ['float32', 'float16'] as const
+
+export type Precision = (typeof PRECISIONS)[number]
 
 /** Runs everywhere; what the goldens are compared with. */
-export const PORTABLE: GraphTarget = { precision: 'float32', operators: 'portable' }
+export const PORTABLE: GraphTarget = { precision: 'float32', operators: 'portable', attention: 'fused' }

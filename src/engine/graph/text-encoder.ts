@@ -1,6 +1,9 @@
 import type { TextEncoderConfig } from '../weights/config.js'
+import { toHost } from './borders.js'
 import { createGraphBuilder, type Graph, type GraphBuilder, type Value } from './builder.js'
-import { attention, gelu, layerNorm, linear, quickGelu, sequenceShape } from './layers.js'
+import { attention } from './attention.js'
+import { gelu, layerNorm, linear, quickGelu, sequenceShape } from './layers.js'
+import { PORTABLE, type GraphTarget } from './target.js'
 
 /** Input and output names of the text encoder graph. */
 export const TEXT_ENCODER_NAMES = {
@@ -21,8 +24,8 @@ export const TEXT_ENCODER_NAMES = {
  * normed_hidden_states.i (N, 77, C) for i = 0 … layers, pooled (N, C), with a projection text_embeds (N, P).
  * A run computes only the outputs that are bound.
  */
-export function buildTextEncoder(config: TextEncoderConfig): Graph {
-  const g = createGraphBuilder('text-encoder')
+export function buildTextEncoder(config: TextEncoderConfig, target: GraphTarget = PORTABLE): Graph {
+  const g = createGraphBuilder('text-encoder', target)
   const { hidden_size: width, max_position_embeddings: length, num_hidden_layers: layers } = config
   const ids = g.input(TEXT_ENCODER_NAMES.inputIds, 'int64', ['N', length])
   const position = g.input(TEXT_ENCODER_NAMES.pooledPosition, 'int64', ['N', 1])
@@ -37,15 +40,15 @@ export function buildTextEncoder(config: TextEncoderConfig): Graph {
   for (let layer = 0; layer <= layers; layer++) {
     if (layer > 0) hidden = encoderLayer(g, hidden, `text_model.encoder.layers.${layer - 1}`, config, sequence)
     normed = layerNorm(g, hidden, 'text_model.final_layer_norm', width, config.layer_norm_eps)
-    g.output(TEXT_ENCODER_NAMES.hidden(layer), hidden, dims)
-    g.output(TEXT_ENCODER_NAMES.normed(layer), normed, dims)
+    toHost(g, TEXT_ENCODER_NAMES.hidden(layer), hidden, dims)
+    toHost(g, TEXT_ENCODER_NAMES.normed(layer), normed, dims)
   }
 
   const pooled = g.node('GatherND', [normed, position], { attributes: { batch_dims: 1 } })
-  g.output(TEXT_ENCODER_NAMES.pooled, pooled, ['N', width])
+  toHost(g, TEXT_ENCODER_NAMES.pooled, pooled, ['N', width])
   if (config.projection_dim !== null) {
     const projected = linear(g, pooled, 'text_projection', width, config.projection_dim, false)
-    g.output(TEXT_ENCODER_NAMES.textEmbeds, projected, ['N', config.projection_dim])
+    toHost(g, TEXT_ENCODER_NAMES.textEmbeds, projected, ['N', config.projection_dim])
   }
   return g.build()
 }
@@ -64,7 +67,11 @@ function encoderLayer(
 
   const first = g.node('Reshape', [layerNorm(g, x, `${name}.layer_norm1`, width, config.layer_norm_eps), flat])
   const [q, k, v] = ['q_proj', 'k_proj', 'v_proj'].map((to) => part(first, `self_attn.${to}`))
-  const attended = attention(g, [q, k, v], width, { heads: config.num_attention_heads, sequence, causal: true })
+  const attended = attention(g, [q, k, v], width, {
+    heads: config.num_attention_heads,
+    sequence,
+    causal: config.max_position_embeddings,
+  })
   x = g.node('Add', [x, g.node('Reshape', [part(attended, 'self_attn.out_proj'), sequence])])
 
   const second = g.node('Reshape', [layerNorm(g, x, `${name}.layer_norm2`, width, config.layer_norm_eps), flat])

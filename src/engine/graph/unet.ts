@@ -1,8 +1,15 @@
 import type { ControlNetConfig, TrunkConfig, UnetConfig } from '../weights/config.js'
-import { resnetBlock, transformer, type NormSettings, type PromptContext } from './blocks.js'
+import { resnetBlock, transformer, type PromptContext } from './blocks.js'
+import { fromDevice, fromHost, toDevice, toHost } from './borders.js'
 import { createGraphBuilder, type Dim, type Graph, type GraphBuilder, type Value } from './builder.js'
-import { conv, groupNorm, linear, resizeLike, silu } from './layers.js'
+import { conv, resizeLike, silu } from './layers.js'
+import { groupNorm, type NormSettings } from './norms.js'
+import { PORTABLE, type GraphTarget } from './target.js'
+import { timeEmbedding } from './time-embedding.js'
 import { trunkShapes, type SkipShape } from './trunk-shapes.js'
+import { UNET_NAMES } from './unet-names.js'
+
+export { UNET_NAMES }
 
 /**
  * UNet2DConditionModel as two graphs. The encoder (down blocks and mid block) and the decoder (up blocks) meet where
@@ -10,49 +17,34 @@ import { trunkShapes, type SkipShape } from './trunk-shapes.js'
  * (SwiftDiffusion, arXiv 2407.02031, section on ControlNet-as-a-Service).
  */
 
-/** Input and output names of the UNet and ControlNet graphs. */
-export const UNET_NAMES = {
-  sample: 'sample',
-  timestep: 'timestep',
-  encoderHiddenStates: 'encoder_hidden_states',
-  textEmbeds: 'text_embeds',
-  timeIds: 'time_ids',
-  conditioning: 'conditioning',
-  controlImage: 'control_image',
-  skip: (index: number) => `skip.${index}`,
-  mid: 'mid',
-  activatedTime: 'activated_time',
-  noise: 'noise',
-} as const
-
 /**
  * The down blocks and the mid block.
  * Inputs: sample (N, C, h, w), timestep (1), encoder_hidden_states (N, S, D), with SDXL text_embeds (N, P) and time_ids
  * (N, 6). Outputs: skip.0 …, mid, activated_time (N, T), which the decoder reads.
  */
-export function buildUnetEncoder(config: UnetConfig): Graph {
-  const g = createGraphBuilder('unet-encoder')
-  const sample = g.input(UNET_NAMES.sample, 'float32', ['N', config.in_channels, 'h', 'w'])
+export function buildUnetEncoder(config: UnetConfig, target: GraphTarget = PORTABLE): Graph {
+  const g = createGraphBuilder('unet-encoder', target)
+  const sample = fromHost(g, UNET_NAMES.sample, ['N', config.in_channels, 'h', 'w'])
   const { skips, mid, time } = encoderTrunk(g, config, conv(g, sample, 'conv_in', config.in_channels, first(config)))
   const shapes = trunkShapes(config)
-  skips.forEach((skip, index) => g.output(UNET_NAMES.skip(index), skip, skipDims(shapes.skips[index])))
-  g.output(UNET_NAMES.mid, mid, skipDims(shapes.mid))
-  g.output(UNET_NAMES.activatedTime, time, ['N', shapes.timeWidth])
+  skips.forEach((skip, index) => toDevice(g, UNET_NAMES.skip(index), skip, skipDims(shapes.skips[index])))
+  toDevice(g, UNET_NAMES.mid, mid, skipDims(shapes.mid))
+  toDevice(g, UNET_NAMES.activatedTime, time, ['N', shapes.timeWidth])
   return g.build()
 }
 
 /** The up blocks: reads what the encoder handed over (plus residuals, added before) and gives noise (N, out, h, w). */
-export function buildUnetDecoder(config: UnetConfig): Graph {
-  const g = createGraphBuilder('unet-decoder')
+export function buildUnetDecoder(config: UnetConfig, target: GraphTarget = PORTABLE): Graph {
+  const g = createGraphBuilder('unet-decoder', target)
   const shapes = trunkShapes(config)
   const stack = shapes.skips.map((shape, index) => ({
-    value: g.input(UNET_NAMES.skip(index), 'float32', skipDims(shape)),
+    value: fromDevice(g, UNET_NAMES.skip(index), skipDims(shape)),
     channels: shape.channels,
   }))
-  let hidden = g.input(UNET_NAMES.mid, 'float32', skipDims(shapes.mid))
+  let hidden = fromDevice(g, UNET_NAMES.mid, skipDims(shapes.mid))
   let width = shapes.mid.channels
-  const time = { value: g.input(UNET_NAMES.activatedTime, 'float32', ['N', shapes.timeWidth]), width: shapes.timeWidth }
-  const states = g.input(UNET_NAMES.encoderHiddenStates, 'float32', ['N', 'S', promptWidth(config)])
+  const time = { value: fromDevice(g, UNET_NAMES.activatedTime, ['N', shapes.timeWidth]), width: shapes.timeWidth }
+  const states = fromHost(g, UNET_NAMES.encoderHiddenStates, ['N', 'S', promptWidth(config)])
   const norm = normSettings(config)
 
   config.up_block_types.forEach((type, up) => {
@@ -75,9 +67,9 @@ export function buildUnetDecoder(config: UnetConfig): Graph {
     }
   })
 
-  hidden = silu(g, groupNorm(g, hidden, 'conv_norm_out', width, norm.groups, norm.epsilon))
+  hidden = groupNorm(g, hidden, 'conv_norm_out', width, norm, { silu: true })
   const noise = conv(g, hidden, 'conv_out', width, config.out_channels)
-  g.output(UNET_NAMES.noise, noise, ['N', config.out_channels, 'h', 'w'])
+  toHost(g, UNET_NAMES.noise, noise, ['N', config.out_channels, 'h', 'w'])
   return g.build()
 }
 
@@ -86,20 +78,20 @@ export function buildUnetDecoder(config: UnetConfig): Graph {
  * Inputs as `buildUnetEncoder`, plus conditioning (N or 1, first width, h, w) from `buildControlNetConditioning`.
  * Outputs: skip.0 … and mid, the residuals.
  */
-export function buildControlNet(config: ControlNetConfig): Graph {
-  const g = createGraphBuilder('controlnet')
-  const sample = g.input(UNET_NAMES.sample, 'float32', ['N', config.in_channels, 'h', 'w'])
+export function buildControlNet(config: ControlNetConfig, target: GraphTarget = PORTABLE): Graph {
+  const g = createGraphBuilder('controlnet', target)
+  const sample = fromHost(g, UNET_NAMES.sample, ['N', config.in_channels, 'h', 'w'])
   // One picture serves every row: the sum broadcasts it.
-  const conditioning = g.input(UNET_NAMES.conditioning, 'float32', ['P', first(config), 'h', 'w'])
+  const conditioning = fromDevice(g, UNET_NAMES.conditioning, ['P', first(config), 'h', 'w'])
   const start = g.node('Add', [conv(g, sample, 'conv_in', config.in_channels, first(config)), conditioning])
   const { skips, mid } = encoderTrunk(g, config, start)
   const shapes = trunkShapes(config)
   const zeroConv = (x: Value, name: string, width: number): Value => conv(g, x, name, width, width, { kernel: 1 })
   skips.forEach((skip, index) => {
     const residual = zeroConv(skip, `controlnet_down_blocks.${index}`, shapes.skips[index].channels)
-    g.output(UNET_NAMES.skip(index), residual, skipDims(shapes.skips[index]))
+    toHost(g, UNET_NAMES.skip(index), residual, skipDims(shapes.skips[index]))
   })
-  g.output(UNET_NAMES.mid, zeroConv(mid, 'controlnet_mid_block', shapes.mid.channels), skipDims(shapes.mid))
+  toHost(g, UNET_NAMES.mid, zeroConv(mid, 'controlnet_mid_block', shapes.mid.channels), skipDims(shapes.mid))
   return g.build()
 }
 
@@ -107,11 +99,11 @@ export function buildControlNet(config: ControlNetConfig): Graph {
  * ControlNetConditioningEmbedding: control_image (N, 3, H, W) in 0..1 to conditioning (N, first width, H/8, W/8).
  * A graph of its own, since it runs once per picture and not once per step.
  */
-export function buildControlNetConditioning(config: ControlNetConfig): Graph {
-  const g = createGraphBuilder('controlnet-conditioning')
+export function buildControlNetConditioning(config: ControlNetConfig, target: GraphTarget = PORTABLE): Graph {
+  const g = createGraphBuilder('controlnet-conditioning', target)
   const widths = config.conditioning_embedding_out_channels
   const name = 'controlnet_cond_embedding'
-  const image = g.input(UNET_NAMES.controlImage, 'float32', ['N', config.conditioning_channels, 'H', 'W'])
+  const image = fromHost(g, UNET_NAMES.controlImage, ['N', config.conditioning_channels, 'H', 'W'])
   let hidden = silu(g, conv(g, image, `${name}.conv_in`, config.conditioning_channels, widths[0]))
   for (let index = 0; index < widths.length - 1; index++) {
     hidden = silu(g, conv(g, hidden, `${name}.blocks.${2 * index}`, widths[index], widths[index]))
@@ -121,7 +113,7 @@ export function buildControlNetConditioning(config: ControlNetConfig): Graph {
     )
   }
   const conditioning = conv(g, hidden, `${name}.conv_out`, widths[widths.length - 1], first(config))
-  g.output(UNET_NAMES.conditioning, conditioning, ['N', first(config), 'h', 'w'])
+  toDevice(g, UNET_NAMES.conditioning, conditioning, ['N', first(config), 'h', 'w'])
   return g.build()
 }
 
@@ -135,7 +127,7 @@ interface Trunk {
 /** Time embedding, down blocks and mid block, from the output of conv_in on. */
 function encoderTrunk(g: GraphBuilder, config: TrunkConfig, start: Value): Trunk {
   const time = { value: timeEmbedding(g, config, start), width: 4 * first(config) }
-  const states = g.input(UNET_NAMES.encoderHiddenStates, 'float32', ['N', 'S', promptWidth(config)])
+  const states = fromHost(g, UNET_NAMES.encoderHiddenStates, ['N', 'S', promptWidth(config)])
   const norm = normSettings(config)
   const skips = [start]
   let hidden = start
@@ -163,46 +155,6 @@ function encoderTrunk(g: GraphBuilder, config: TrunkConfig, start: Value): Trunk
   hidden = transformerAt(g, hidden, 'mid_block.attentions.0', config.block_out_channels.length - 1, config, states)
   hidden = resnetBlock(g, hidden, 'mid_block.resnets.1', sizes, norm, time)
   return { skips, mid: hidden, time: time.value }
-}
-
-/**
- * silu(time embedding), (N, T). SDXL adds the pooled prompt and the sizes ("text_time"). Every block reads it through
- * silu, so that is computed once.
- */
-function timeEmbedding(g: GraphBuilder, config: TrunkConfig, like: Value): Value {
-  const width = first(config)
-  const timestep = g.input(UNET_NAMES.timestep, 'float32', [1])
-  const mlp = (x: Value, name: string, from: number): Value =>
-    linear(g, silu(g, linear(g, x, `${name}.linear_1`, from, 4 * width)), `${name}.linear_2`, 4 * width, 4 * width)
-
-  let embedding = mlp(sinusoids(g, timestep, width, config), 'time_embedding', width)
-  if (config.addition_embed_type === 'text_time') {
-    const perId = config.addition_time_embed_dim ?? 0
-    const joined = config.projection_class_embeddings_input_dim ?? 0
-    const textEmbeds = g.input(UNET_NAMES.textEmbeds, 'float32', ['N', joined - 6 * perId])
-    const timeIds = g.input(UNET_NAMES.timeIds, 'float32', ['N', 6])
-    const flatIds = g.node('Reshape', [timeIds, g.ints([-1])])
-    const ids = g.node('Reshape', [sinusoids(g, flatIds, perId, config), g.ints([-1, 6 * perId])])
-    const added = g.node('Concat', [textEmbeds, ids], { attributes: { axis: -1 } })
-    embedding = g.node('Add', [embedding, mlp(added, 'add_embedding', joined)])
-  } else {
-    // One timestep serves the whole batch; the blocks expect a row for each image.
-    const batch = g.node('Shape', [like], { attributes: { start: 0, end: 1 } })
-    const shape = g.node('Concat', [batch, g.ints([4 * width])], { attributes: { axis: 0 } })
-    embedding = g.node('Expand', [embedding, shape])
-  }
-  return silu(g, embedding)
-}
-
-/** Sinusoidal embedding of (K) numbers to (K, width), as diffusers' get_timestep_embedding. */
-function sinusoids(g: GraphBuilder, values: Value, width: number, config: TrunkConfig): Value {
-  const half = width / 2
-  const frequencies = Array.from({ length: half }, (_, index) =>
-    Math.exp((-Math.log(10_000) * index) / (half - config.freq_shift)),
-  )
-  const angles = g.node('Mul', [g.node('Unsqueeze', [values, g.ints([1])]), g.floats(frequencies, [1, half])])
-  const [sin, cos] = [g.node('Sin', [angles]), g.node('Cos', [angles])]
-  return g.node('Concat', config.flip_sin_to_cos ? [cos, sin] : [sin, cos], { attributes: { axis: -1 } })
 }
 
 function transformerAt(

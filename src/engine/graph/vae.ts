@@ -1,17 +1,11 @@
 import type { VaeConfig } from '../weights/config.js'
-import { resnetBlock, type NormSettings } from './blocks.js'
+import { resnetBlock } from './blocks.js'
+import { fromHost, toHost } from './borders.js'
 import { createGraphBuilder, type Graph, type GraphBuilder, type Value } from './builder.js'
-import {
-  attention,
-  conv,
-  groupNorm,
-  imageToTokens,
-  linear,
-  sequenceShape,
-  silu,
-  tokensToImage,
-  upsample2x,
-} from './layers.js'
+import { attention } from './attention.js'
+import { conv, linear, upsample2x } from './layers.js'
+import { groupNorm, normedTokens, type NormSettings } from './norms.js'
+import { PORTABLE, type GraphTarget, type Precision } from './target.js'
 
 /** Input and output names of the autoencoder graphs. */
 export const VAE_NAMES = { latents: 'latents', image: 'image', moments: 'moments' } as const
@@ -19,12 +13,20 @@ export const VAE_NAMES = { latents: 'latents', image: 'image', moments: 'moments
 /** Epsilon of every group norm in AutoencoderKL; diffusers fixes it. */
 const NORM_EPSILON = 1e-6
 
+/**
+ * What an autoencoder computes in. Activations of SDXL's exceed float16's range, which its config tells by force_upcast, and
+ * diffusers keeps it in float32 for that.
+ */
+export function vaePrecision({ force_upcast }: VaeConfig, target: GraphTarget): Precision {
+  return force_upcast ? 'float32' : target.precision
+}
+
 /** AutoencoderKL's decoder with its post_quant_conv: latents (N, C, h, w), unscaled, to image (N, 3, 8h, 8w). */
-export function buildVaeDecoder(config: VaeConfig): Graph {
-  const g = createGraphBuilder('vae-decoder')
+export function buildVaeDecoder(config: VaeConfig, target: GraphTarget = PORTABLE): Graph {
+  const g = createGraphBuilder('vae-decoder', vaeTarget(config, target))
   const widths = [...config.block_out_channels].reverse()
   const norm = normSettings(config)
-  const latents = g.input(VAE_NAMES.latents, 'float32', ['N', config.latent_channels, 'h', 'w'])
+  const latents = fromHost(g, VAE_NAMES.latents, ['N', config.latent_channels, 'h', 'w'])
 
   const { latent_channels: depth } = config
   let hidden = conv(g, latents, 'post_quant_conv', depth, depth, { kernel: 1 })
@@ -41,9 +43,9 @@ export function buildVaeDecoder(config: VaeConfig): Graph {
       hidden = conv(g, upsample2x(g, hidden), `decoder.up_blocks.${block}.upsamplers.0.conv`, channels, channels)
     }
   })
-  hidden = silu(g, groupNorm(g, hidden, 'decoder.conv_norm_out', width, norm.groups, norm.epsilon))
+  hidden = groupNorm(g, hidden, 'decoder.conv_norm_out', width, norm, { silu: true })
   const image = conv(g, hidden, 'decoder.conv_out', width, config.out_channels)
-  g.output(VAE_NAMES.image, image, ['N', config.out_channels, 'H', 'W'])
+  toHost(g, VAE_NAMES.image, image, ['N', config.out_channels, 'H', 'W'])
   return g.build()
 }
 
@@ -51,11 +53,11 @@ export function buildVaeDecoder(config: VaeConfig): Graph {
  * AutoencoderKL's encoder with its quant_conv: image (N, 3, H, W) in -1..1 to moments (N, 2C, H/8, W/8), the posterior's
  * mean and then its log variance, not clamped.
  */
-export function buildVaeEncoder(config: VaeConfig): Graph {
-  const g = createGraphBuilder('vae-encoder')
+export function buildVaeEncoder(config: VaeConfig, target: GraphTarget = PORTABLE): Graph {
+  const g = createGraphBuilder('vae-encoder', vaeTarget(config, target))
   const widths = config.block_out_channels
   const norm = normSettings(config)
-  const image = g.input(VAE_NAMES.image, 'float32', ['N', config.in_channels, 'H', 'W'])
+  const image = fromHost(g, VAE_NAMES.image, ['N', config.in_channels, 'H', 'W'])
 
   let hidden = conv(g, image, 'encoder.conv_in', config.in_channels, widths[0])
   let width = widths[0]
@@ -72,10 +74,11 @@ export function buildVaeEncoder(config: VaeConfig): Graph {
     }
   })
   hidden = middle(g, hidden, 'encoder.mid_block', width, norm)
-  hidden = silu(g, groupNorm(g, hidden, 'encoder.conv_norm_out', width, norm.groups, norm.epsilon))
+  hidden = groupNorm(g, hidden, 'encoder.conv_norm_out', width, norm, { silu: true })
   const doubled = 2 * config.latent_channels
   hidden = conv(g, hidden, 'encoder.conv_out', width, doubled)
-  g.output(VAE_NAMES.moments, conv(g, hidden, 'quant_conv', doubled, doubled, { kernel: 1 }), ['N', doubled, 'h', 'w'])
+  const moments = conv(g, hidden, 'quant_conv', doubled, doubled, { kernel: 1 })
+  toHost(g, VAE_NAMES.moments, moments, ['N', doubled, 'h', 'w'])
   return g.build()
 }
 
@@ -88,13 +91,16 @@ function middle(g: GraphBuilder, x: Value, name: string, width: number, norm: No
 }
 
 function selfAttention(g: GraphBuilder, x: Value, name: string, width: number, norm: NormSettings): Value {
-  const sequence = sequenceShape(g, x, width)
-  const normal = groupNorm(g, x, `${name}.group_norm`, width, norm.groups, norm.epsilon)
-  const tokens = imageToTokens(g, normal, width)
+  const { tokens, sequence, toImage } = normedTokens(g, x, `${name}.group_norm`, width, norm)
   const [q, k, v] = ['to_q', 'to_k', 'to_v'].map((part) => linear(g, tokens, `${name}.${part}`, width, width))
   const attended = attention(g, [q, k, v], width, { heads: 1, sequence })
   const projected = linear(g, attended, `${name}.to_out.0`, width, width)
-  return g.node('Add', [x, tokensToImage(g, projected, x, sequence)])
+  return g.node('Add', [x, toImage(projected)])
 }
+
+const vaeTarget = (config: VaeConfig, target: GraphTarget): GraphTarget => ({
+  ...target,
+  precision: vaePrecision(config, target),
+})
 
 const normSettings = (config: VaeConfig): NormSettings => ({ groups: config.norm_num_groups, epsilon: NORM_EPSILON })

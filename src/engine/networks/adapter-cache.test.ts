@@ -11,7 +11,7 @@ import type { AdapterSet } from './adapter-set.js'
 import type { BaseModel } from './base-model.js'
 import { openModelHost, type ModelHost } from './model-host.js'
 import { viewMemory } from '../memory/libc.js'
-import { tensorBytes } from '../tensor.js'
+import { tensorBytes, type NativeTensor } from '../tensor.js'
 
 const goldens = fileURLToPath(new URL('../../../fixtures/goldens/', import.meta.url))
 const lora = join(goldens, 'sd15/lora/c-locon.kohya.safetensors')
@@ -56,8 +56,8 @@ describe('the adapter cache', () => {
     return lease.value.whole()
   }
   const values = (set: AdapterSet): Float32Array[] =>
-    [...(set.unet?.tensors.values() ?? [])].map(({ address, dims }) =>
-      new Float32Array(viewMemory(address, tensorBytes('float32', dims))).slice(),
+    [...(set.unet?.tensors.values() ?? [])].map((tensor) =>
+      new Float32Array(viewMemory((tensor as NativeTensor).address, tensorBytes('float32', tensor.dims))).slice(),
     )
 
   it('gives what is there for the same LoRAs and weights, and computes other weights anew', async () => {

@@ -10,7 +10,6 @@ import {
   type AdapterUse,
   type MatchedAdapters,
 } from './adapter-set.js'
-import type { Precision } from '../graph/target.js'
 import type { BaseModel } from './base-model.js'
 import { EVICTION_RANKS, type DeviceMemory, type Need } from './device-memory.js'
 import type { GraphCache } from './graph-cache.js'
@@ -68,7 +67,6 @@ export interface AdapterCache {
 export interface AdapterCacheOptions {
   readonly graphs: GraphCache
   readonly memory: DeviceMemory
-  readonly precision: Precision
   /** What stays when nobody uses it, in bytes. */
   readonly budgetBytes: number
   /** Keeps a model until the returned function is called: while an overlay is computed from it. */
@@ -124,7 +122,7 @@ interface Making {
 }
 
 async function prepare(
-  { graphs, memory, precision }: AdapterCacheOptions,
+  { graphs, memory }: AdapterCacheOptions,
   model: BaseModel,
   descriptions: readonly AdapterDescription[],
   making: Making,
@@ -142,7 +140,7 @@ async function prepare(
     const matched = matchAdapters(model.networks, uses)
     refuseUnlessPartial(matched, uses, descriptions)
     const unmatched = new Map([...matched.unmatched].map(([{ path }, names]) => [path, names]))
-    const need = overlayBytes(model.networks, matched, precision)
+    const need = overlayBytes(model.networks, matched, await graphs.target())
     const name = `The overlay of ${descriptions.map(({ path }) => path).join(' and ')}`
     const taking = <T>(byteLength: number, compute: () => Promise<T>) => takeFor(memory, { name, byteLength }, compute)
     const textEncoders = await taking(need.textEncoders, () => textEncoderOverlays(graphs, model.networks, matched))

@@ -4,7 +4,7 @@ import { elementCount, tensorBytes, type NativeTensor } from '../tensor.js'
 import { viewMemory } from '../memory/libc.js'
 import type { Checkpoint, Component, Family } from '../weights/checkpoint.js'
 import type { SafetensorsFile } from '../weights/safetensors.js'
-import { openAsFloat32 } from '../weights/widened-cache.js'
+import { openWeights } from '../weights/open-weights.js'
 import { weightsFromFile, type Weights } from '../weights/weights.js'
 import { createExclusive } from '../exclusive.js'
 import type { Timing } from '../pipeline/stages.js'
@@ -94,10 +94,11 @@ export async function openBaseModel(
     opened.push(value)
     return value
   }
+  const acceptHalf = await graphs.acceptsHalf()
   // A single file is mapped once for all its networks, and stays mapped until the last of them is released.
   const files = new Map<string, SafetensorsFile>()
   const open = async ({ weightsPath, names }: Component<unknown>): Promise<Weights> => {
-    const file = files.get(weightsPath) ?? (await openAsFloat32(weightsPath, { cacheDirectory }))
+    const file = files.get(weightsPath) ?? (await openWeights(weightsPath, { cacheDirectory, acceptHalf }))
     if (!files.has(weightsPath)) opened.push({ release: () => file.close() })
     files.set(weightsPath, file)
     const weights = weightsFromFile({ ...file, close: () => undefined }, names(file))

@@ -1,11 +1,11 @@
-import type { Precision } from '../graph/target.js'
+import type { GraphTarget } from '../graph/target.js'
 import type { NativeHandle } from '../ort/native.js'
 import { valueDims } from '../ort/value.js'
 import { elementCount, tensorBytes, type NativeTensor } from '../tensor.js'
 import type { Component } from '../weights/checkpoint.js'
 import type { ControlNetConfig } from '../weights/config.js'
 import { weightsFromFile } from '../weights/weights.js'
-import { openAsFloat32 } from '../weights/widened-cache.js'
+import { openWeights } from '../weights/open-weights.js'
 import { openControlNet, type ControlNet } from './controlnet.js'
 import { EVICTION_RANKS, type DeviceMemory } from './device-memory.js'
 import type { GraphCache } from './graph-cache.js'
@@ -57,7 +57,8 @@ export interface ControlCacheOptions {
   readonly cacheDirectory: string
   readonly memory: DeviceMemory
   readonly workspaces: Workspaces
-  readonly precision: Precision
+  /** Settles when the device has the memory back that was released. */
+  readonly afterRelease: () => Promise<void>
   /** What stays when nobody uses it, in bytes. */
   readonly budgetBytes: number
   /** Told what goes, and what needs its memory; undefined where it was over the budget. */
@@ -68,7 +69,7 @@ export interface ControlCacheOptions {
 const KEPT_PICTURE_BYTES = 128 * 2 ** 20
 
 export function createControlCache(options: ControlCacheOptions): ControlCache {
-  const { memory, workspaces, precision, budgetBytes, onEvicted } = options
+  const { graphs, memory, workspaces, budgetBytes, onEvicted } = options
   const residency = createResidency<CachedControlNet>({
     budgetBytes,
     memory: { account: memory, rank: EVICTION_RANKS.addOn },
@@ -78,12 +79,14 @@ export function createControlCache(options: ControlCacheOptions): ControlCache {
     acquire(reference) {
       const { path, component } = reference
       const key = keyOf(reference)
-      const need = () => ({ byteLength: componentBytes(component, precision), name: `The ControlNet ${path}` })
+      const need = async () => {
+        return { byteLength: componentBytes(component, await graphs.target()), name: `The ControlNet ${path}` }
+      }
       return residency.acquire(key, () => load(options, reference, () => residency.isHeld(key)), need)
     },
-    prepare({ path, component: { config } }, work) {
+    async prepare({ path, component: { config } }, work) {
       const advice = 'make the image smaller, or fewer at once'
-      return workspaces.prepare(controlNetWork(config, work, precision), {
+      await workspaces.prepare(controlNetWork(config, work, await graphs.target()), {
         name: `Work of the ControlNet ${path}`,
         advice,
       })
@@ -102,13 +105,14 @@ function keyOf({ path, component }: ControlNetReference): string {
 }
 
 async function load(
-  { graphs, cacheDirectory, memory, workspaces, precision }: ControlCacheOptions,
+  { graphs, cacheDirectory, memory, workspaces, afterRelease }: ControlCacheOptions,
   { path, component }: ControlNetReference,
   isHeld: () => boolean,
 ): Promise<CachedControlNet> {
   const unbind = workspaces.bind(controlNetGraphs(component.config), isHeld)
   try {
-    const file = await openAsFloat32(component.weightsPath, { cacheDirectory })
+    const [target, acceptHalf] = [await graphs.target(), await graphs.acceptsHalf()]
+    const file = await openWeights(component.weightsPath, { cacheDirectory, acceptHalf })
     const weights = weightsFromFile(file, component.names(file))
     try {
       const network = await openControlNet(graphs, component.config, weights)
@@ -119,13 +123,14 @@ async function load(
       return {
         path,
         network,
-        byteLength: componentBytes(component, precision),
+        byteLength: componentBytes(component, target),
         conditioningOf: (key, picture) =>
-          pictures.acquire(key, () => embed(network, picture), pictureNeed(network, picture, precision)),
+          pictures.acquire(key, () => embed(network, picture), pictureNeed(network, picture, target)),
         async release() {
           await pictures.close()
           network.release()
           weights.close()
+          await afterRelease()
           unbind()
         },
       }
@@ -140,11 +145,11 @@ async function load(
 }
 
 /** What an embedded picture takes: as many channels as the ControlNet's first block, at an eighth of the size. */
-function pictureNeed({ config }: ControlNet, { dims }: NativeTensor, precision: Precision) {
+function pictureNeed({ config }: ControlNet, { dims }: NativeTensor, { precision }: GraphTarget) {
   const [channels] = config.block_out_channels
   const halvings = config.conditioning_embedding_out_channels.length - 1
   const byteLength = ((elementCount(dims) / dims[1]) * channels * PRECISION_BYTES[precision]) / 4 ** halvings
-  return () => ({ byteLength: Math.ceil(byteLength), name: 'The picture for a ControlNet' })
+  return () => Promise.resolve({ byteLength: Math.ceil(byteLength), name: 'The picture for a ControlNet' })
 }
 
 async function embed(network: ControlNet, picture: NativeTensor): Promise<EmbeddedPicture> {

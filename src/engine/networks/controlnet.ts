@@ -7,8 +7,8 @@ import type { NativeTensor } from '../tensor.js'
 import type { ControlNetConfig } from '../weights/config.js'
 import type { Weights } from '../weights/weights.js'
 import type { GraphCache } from './graph-cache.js'
-import { bindWeights, createBinder, createOutputBinder } from './network.js'
-import { bindTrunkInputs, type TrunkInputs } from './unet.js'
+import { bindNetwork, createOutputBinder } from './network.js'
+import { createTrunkBinder, type TrunkInputs } from './unet.js'
 
 /** A ControlNet with the weights of one file. Calls take turns, so several jobs may share it. */
 export interface ControlNet {
@@ -33,19 +33,15 @@ export interface ControlNet {
   release(): void
 }
 
-/** Binds a file's weights to the ControlNet graphs of its architecture. */
-export async function openControlNet(
-  graphs: GraphCache,
-  config: ControlNetConfig,
-  weights: Weights,
-): Promise<ControlNet> {
+/** Loads a file's weights and binds them to the ControlNet graphs of its architecture. */
+export async function openControlNet(graphs: GraphCache, config: ControlNetConfig, file: Weights): Promise<ControlNet> {
   const [trunkGraph, conditioningGraph] = await Promise.all([
-    graphs.open('controlnet', config, () => buildControlNet(config)),
-    graphs.open('controlnet-conditioning', config, () => buildControlNetConditioning(config)),
+    graphs.open('controlnet', config, (target) => buildControlNet(config, target)),
+    graphs.open('controlnet-conditioning', config, (target) => buildControlNetConditioning(config, target)),
   ])
-  const trunk = bindWeights(trunkGraph, weights)
-  const embedding = bindWeights(conditioningGraph, weights)
-  const bindInput = createBinder(trunk.bindInput)
+  const bound = await bindNetwork(graphs, file, [trunkGraph, conditioningGraph])
+  const [trunk, embedding] = bound.bindings
+  const bindInputs = createTrunkBinder(trunk)
   const timestep = allocateNative(4)
   const shapes = trunkShapes(config)
   const outputs = [...shapes.skips.map((_, index) => NAMES.skip(index)), NAMES.mid]
@@ -56,7 +52,7 @@ export async function openControlNet(
   async function embed(controlImage: NativeTensor, signal?: AbortSignal) {
     embedding.bindInput(NAMES.controlImage, controlImage)
     embedding.clearOutputs()
-    embedding.bindRuntimeOutput(NAMES.conditioning)
+    embedding.bindDeviceOutput(NAMES.conditioning)
     const { runtimeMs } = await embedding.run(signal)
     const [conditioning] = embedding.takeOutputs()
     return { conditioning, runtimeMs }
@@ -69,7 +65,7 @@ export async function openControlNet(
     signal?: AbortSignal,
   ) {
     timestep.floats[0] = inputs.timestep
-    bindTrunkInputs(bindInput, inputs, timestep.address)
+    bindInputs(inputs, timestep.address)
     if (shown !== conditioning) trunk.bindInputValue(NAMES.conditioning, conditioning)
     shown = conditioning
     bindOutputs(residuals)
@@ -82,8 +78,7 @@ export async function openControlNet(
     embed: (controlImage, signal) => turn(() => embed(controlImage, signal)),
     run: (inputs, conditioning, residuals, signal) => turn(() => run(inputs, conditioning, residuals, signal)),
     release() {
-      trunk.release()
-      embedding.release()
+      bound.release()
       timestep.release()
     },
   }

@@ -25,7 +25,7 @@ describe('the memory of a device', () => {
       return from.acquire(
         name,
         () => Promise.resolve(made),
-        () => ({ byteLength, name: `The thing ${name}` }),
+        () => Promise.resolve({ byteLength, name: `The thing ${name}` }),
       )
     }
     const use = async (from: Residency<Named>, name: string, megabytes: number): Promise<void> =>
@@ -89,7 +89,7 @@ describe('the memory of a device', () => {
     const failing = models.acquire(
       'broken',
       () => Promise.reject(new Error('damaged')),
-      () => ({ byteLength: MB, name: '' }),
+      () => Promise.resolve({ byteLength: MB, name: '' }),
     )
     await expect(failing).rejects.toThrow('damaged')
     expect([used(memory), models.has('broken')]).toEqual([0, false])
@@ -110,7 +110,7 @@ describe('the memory of a device', () => {
       return Promise.resolve({ name: 'a', byteLength: 3 * MB, release })
     }
     const useA = async (megabytes: number) =>
-      (await models.acquire('a', make, () => ({ byteLength: megabytes * MB, name: 'a' }))).end()
+      (await models.acquire('a', make, () => Promise.resolve({ byteLength: megabytes * MB, name: 'a' }))).end()
     await useA(3)
     const other = acquire(models, 'b', 8)
     await expect.poll(() => order.at(-1)).toBe('leaves')

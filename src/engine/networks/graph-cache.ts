@@ -1,16 +1,24 @@
 import type { Graph } from '../graph/builder.js'
+import type { GraphTarget } from '../graph/target.js'
 import type { Environment } from '../ort/environment.js'
 import { openSession } from '../ort/session.js'
 import type { CompiledGraph } from './network.js'
+import { probeTarget } from './probe-target.js'
 
 /** Compiled graphs of one process, one for each architecture. */
 export interface GraphCache {
+  readonly environment: Environment
+  /** What they are built for; found out on first use. */
+  target(): Promise<GraphTarget>
+  /** Whether the device converts float16 weights itself, so that files in it are given as they are. */
+  acceptsHalf(): Promise<boolean>
   /**
    * The compiled graph of an architecture; compiled on first use.
    * @param kind which network
    * @param config all that shapes its graph; equal configs share the session
+   * @param build is told what the device's graphs are built for
    */
-  open(kind: string, config: object, build: () => Graph): Promise<CompiledGraph>
+  open(kind: string, config: object, build: (target: GraphTarget) => Graph): Promise<CompiledGraph>
   /** How many graphs were compiled. */
   readonly compiled: number
   /** Releases the session of an architecture with what it keeps of memory; the next `open` compiles again. No binding of it may be left. */
@@ -21,7 +29,18 @@ export interface GraphCache {
 
 export function createGraphCache(environment: Environment): GraphCache {
   const sessions = new Map<string, Promise<CompiledGraph>>()
+  let probed: Promise<GraphTarget> | undefined
+  const target = (): Promise<GraphTarget> => (probed ??= probeTarget(environment))
+  const compile = async (build: (target: GraphTarget) => Graph): Promise<CompiledGraph> => {
+    const graph = build(await target())
+    return { graph, session: await openSession(environment, graph.model, graph) }
+  }
   return {
+    environment,
+    target,
+    async acceptsHalf() {
+      return environment.provider.hasOwnMemory && (await target()).precision === 'float16'
+    },
     get compiled() {
       return sessions.size
     },
@@ -29,7 +48,7 @@ export function createGraphCache(environment: Environment): GraphCache {
       const key = graphKey(kind, config)
       const known = sessions.get(key)
       if (known) return known
-      const opening = compile(environment, build())
+      const opening = compile(build)
       sessions.set(key, opening)
       opening.catch(() => sessions.delete(key))
       return opening
@@ -55,8 +74,4 @@ const USAGE_FIELDS = new Set(['sample_size', 'scaling_factor', 'eos_token_id', '
 export function graphKey(kind: string, config: object): string {
   const fields = Object.entries(config).filter(([name, value]) => !USAGE_FIELDS.has(name) && value !== undefined)
   return `${kind} ${JSON.stringify(fields.sort(([a], [b]) => (a < b ? -1 : 1)))}`
-}
-
-async function compile(environment: Environment, graph: Graph): Promise<CompiledGraph> {
-  return { graph, session: await openSession(environment, graph.model) }
 }

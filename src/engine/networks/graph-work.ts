@@ -1,5 +1,6 @@
-import type { Precision } from '../graph/target.js'
+import type { GraphTarget, Precision } from '../graph/target.js'
 import { trunkShapes } from '../graph/trunk-shapes.js'
+import { vaePrecision } from '../graph/vae.js'
 import type { Checkpoint } from '../weights/checkpoint.js'
 import type { ControlNetConfig } from '../weights/config.js'
 import {
@@ -75,23 +76,24 @@ export function controlNetGraphs(config: ControlNetConfig): GraphReference[] {
 export function modelWork(
   { textEncoders, unet, vae }: Checkpoint,
   { pass, controls = 0, decode, encode }: ModelWork,
-  precision: Precision,
+  target: GraphTarget,
 ): GraphWork[] {
   const work: GraphWork[] = []
-  const add = (kind: GraphKind, config: object, values: number): void => {
+  const add = (kind: GraphKind, config: object, values: number, precision = target.precision): void => {
     work.push({ kind, config, byteLength: bytesOf(kind, values, precision) })
   }
   // Every job encodes a prompt, one at a time.
   for (const { config } of textEncoders) add('text-encoder', config, textEncoderValues(config, 1))
   if (pass) {
     const size = sizeOf(pass)
-    add('unet-encoder', unet.config, encoderValues(unet.config, size))
-    add('unet-decoder', unet.config, decoderValues(unet.config, size))
+    add('unet-encoder', unet.config, encoderValues(unet.config, size, target))
+    add('unet-decoder', unet.config, decoderValues(unet.config, size, target))
     const sums = controls * size.rows * skipValues(unet.config, size)
     if (controls > 0) add('residual-sum', trunkShapes(unet.config), sums)
   }
-  if (decode) add('vae-decoder', vae.config, vaeDecoderValues(vae.config, sizeOf(decode)))
-  if (encode) add('vae-encoder', vae.config, vaeEncoderValues(vae.config, sizeOf(encode)))
+  const precision = vaePrecision(vae.config, target)
+  if (decode) add('vae-decoder', vae.config, vaeDecoderValues(vae.config, sizeOf(decode), target), precision)
+  if (encode) add('vae-encoder', vae.config, vaeEncoderValues(vae.config, sizeOf(encode), target), precision)
   return work
 }
 
@@ -99,9 +101,10 @@ export function modelWork(
 export function controlNetWork(
   config: ControlNetConfig,
   { pass, picture }: ControlWork,
-  precision: Precision,
+  target: GraphTarget,
 ): GraphWork[] {
-  const trunk = pass ? controlNetValues(config, sizeOf(pass)) : 0
+  const { precision } = target
+  const trunk = pass ? controlNetValues(config, sizeOf(pass), target) : 0
   const embedding = picture ? embeddingValues(config, sizeOf(picture)) : 0
   return [
     { kind: 'controlnet', config, byteLength: bytesOf('controlnet', trunk, precision) },

@@ -1,4 +1,4 @@
-import type { Precision } from '../graph/target.js'
+import type { GraphTarget } from '../graph/target.js'
 import type { Checkpoint } from '../weights/checkpoint.js'
 import type { BaseModel } from './base-model.js'
 import { EVICTION_RANKS, type DeviceMemory } from './device-memory.js'
@@ -30,15 +30,18 @@ export interface ModelCache {
 export interface ModelCacheOptions {
   readonly memory: DeviceMemory
   readonly workspaces: Workspaces
-  readonly precision: Precision
+  /** What graphs are built for, once the device has been asked. */
+  readonly target: () => Promise<GraphTarget>
   readonly open: (checkpoint: Checkpoint) => Promise<BaseModel>
   /** Releases what was made of a model. */
   readonly beforeRelease: (model: BaseModel) => Promise<void>
+  /** Settles when the device has its memory back. */
+  readonly afterRelease: () => Promise<void>
   readonly onEvicted: (model: ResidentModel, neededFor: string | undefined) => void
 }
 
 export function createModelCache(options: ModelCacheOptions): ModelCache {
-  const { memory, workspaces, precision, onEvicted } = options
+  const { memory, workspaces, target, onEvicted } = options
   const residency = createResidency<ResidentModel>({
     memory: { account: memory, rank: EVICTION_RANKS.model },
     onEvicted,
@@ -48,7 +51,7 @@ export function createModelCache(options: ModelCacheOptions): ModelCache {
   async function acquire(checkpoint: Checkpoint): Promise<Lease<BaseModel>> {
     const key = keyOf(checkpoint)
     const name = `The model ${checkpoint.path}`
-    const need = () => ({ byteLength: checkpointBytes(checkpoint, precision), name })
+    const need = async () => ({ byteLength: checkpointBytes(checkpoint, await target()), name })
     const open = (): Promise<ResidentModel> => load(options, checkpoint, () => residency.isHeld(key))
     const lease = await residency.acquire(key, open, need)
     return { value: lease.value.model, end: () => lease.end() }
@@ -56,8 +59,8 @@ export function createModelCache(options: ModelCacheOptions): ModelCache {
 
   return {
     acquire,
-    prepare(checkpoint, work) {
-      return workspaces.prepare(modelWork(checkpoint, work, precision), workNeed(checkpoint, work))
+    async prepare(checkpoint, work) {
+      await workspaces.prepare(modelWork(checkpoint, work, await target()), workNeed(checkpoint, work))
     },
     async keep(checkpoint) {
       const key = keyOf(checkpoint)
@@ -81,7 +84,7 @@ export function createModelCache(options: ModelCacheOptions): ModelCache {
 }
 
 async function load(
-  { workspaces, precision, open, beforeRelease }: ModelCacheOptions,
+  { workspaces, target, open, beforeRelease, afterRelease }: ModelCacheOptions,
   checkpoint: Checkpoint,
   isHeld: () => boolean,
 ): Promise<ResidentModel> {
@@ -91,11 +94,12 @@ async function load(
     return {
       path: checkpoint.path,
       model,
-      byteLength: checkpointBytes(checkpoint, precision),
+      byteLength: checkpointBytes(checkpoint, await target()),
       async release() {
         await model.idle()
         await beforeRelease(model)
         model.release()
+        await afterRelease()
         unbind()
       },
     }

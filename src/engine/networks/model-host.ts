@@ -1,4 +1,3 @@
-import { PORTABLE, type Precision } from '../graph/target.js'
 import { openEnvironment, type EnvironmentOptions } from '../ort/environment.js'
 import type { Checkpoint } from '../weights/checkpoint.js'
 import { createAdapterCache, type AdapterCache } from './adapter-cache.js'
@@ -74,8 +73,11 @@ export function openModelHost(options: ModelHostOptions): ModelHost {
   const graphs = createGraphCache(environment)
   const memory = createDeviceMemory(device, memoryBytes)
   const workspaces = createWorkspaces(graphs, memory)
-  const precision: Precision = PORTABLE.precision
-  const parts = { graphs, cacheDirectory, memory, workspaces, precision }
+  // Where the device is used by one at a time, it frees what was released when it comes to it.
+  const afterRelease = async (): Promise<void> => {
+    if (!environment.provider.concurrent) await environment.settle()
+  }
+  const parts = { graphs, cacheDirectory, memory, workspaces, target: () => graphs.target(), afterRelease }
   const tell = (kind: Evicted['kind'], path: string, byteLength: number, neededFor: string | undefined): void =>
     options.onEvicted?.({ kind, path, byteLength, ...(neededFor !== undefined && { neededFor }) })
 
@@ -113,6 +115,7 @@ export function openModelHost(options: ModelHostOptions): ModelHost {
       await adapters.release()
       await controlNets.release()
       await graphs.release()
+      await environment.settle()
       environment.release()
     },
   }

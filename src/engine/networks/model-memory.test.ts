@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { PORTABLE } from '../graph/target.js'
 import { liveNativeObjects } from '../ort/native.js'
 import { allocateTensor, nativeOf } from '../pipeline/local-tensor.js'
 import { openCheckpoint, type Checkpoint } from '../weights/checkpoint.js'
@@ -69,7 +70,7 @@ describe('models on a device with little memory', () => {
 
   it('take turns where two do not fit, with the same bits as ever', async () => {
     const bytes = await usedByOne()
-    open(bytes + checkpointBytes(first, 'float32') / 2)
+    open(bytes + checkpointBytes(first, PORTABLE) / 2)
     const expected = await work(first)
     const compiled = host.graphs.compiled
     for (const checkpoint of [second, first, second]) {
@@ -88,7 +89,7 @@ describe('models on a device with little memory', () => {
 
   it('stay both where they fit', async () => {
     const bytes = await usedByOne()
-    open(bytes + checkpointBytes(second, 'float32'))
+    open(bytes + checkpointBytes(second, PORTABLE))
     await work(first)
     await work(second)
     expect(loaded()).toEqual([first.path, second.path])
@@ -120,7 +121,7 @@ describe('models on a device with little memory', () => {
     const { usedBytes } = host.memory
     await host.release()
 
-    open(usedBytes + checkpointBytes(second, 'float32') / 2)
+    open(usedBytes + checkpointBytes(second, PORTABLE) / 2)
     const lease = await host.acquire(first)
     await host.prepare(first, { pass: PASS })
     const overlay = await host.adapters.acquire(lease.value, [{ path: lora, scale: 1 }])

@@ -1,8 +1,12 @@
 import { SwiftdError } from '../errors.js'
 import type { Graph } from '../graph/builder.js'
-import type { Binding, Session } from '../ort/session.js'
+import type { Binding } from '../ort/binding.js'
+import type { Session } from '../ort/session.js'
+import type { DeviceTensor } from '../ort/value.js'
 import type { NativeTensor } from '../tensor.js'
 import type { Weights } from '../weights/weights.js'
+import { loadWeights, type DeviceWeights } from './device-weights.js'
+import type { GraphCache } from './graph-cache.js'
 
 /** A compiled graph. It is opened once per architecture and serves every file of that architecture. */
 export interface CompiledGraph {
@@ -10,13 +14,45 @@ export interface CompiledGraph {
   readonly session: Session
 }
 
+/** The graphs of one network, with the weights of one file bound. */
+export interface BoundNetwork {
+  /** One for each graph. */
+  readonly bindings: readonly Binding[]
+  readonly weights: DeviceWeights
+  release(): void
+}
+
 /**
- * Binds a file's weights to a compiled graph. Nothing is copied: the runtime reads the mapped pages.
- * The weights must stay open until the binding is released.
+ * Gives the device the weights that the graphs read, and binds them.
+ * @param file must stay open until they are released
  * @throws SwiftdError INVALID_WEIGHTS that names the tensors that are missing or have another shape
  */
-export function bindWeights({ graph, session }: CompiledGraph, weights: Weights): Binding {
-  const found: [name: string, tensor: NativeTensor][] = []
+export async function bindNetwork(
+  graphs: GraphCache,
+  file: Weights,
+  compiled: readonly CompiledGraph[],
+): Promise<BoundNetwork> {
+  const weights = await loadWeights(graphs, file, compiled)
+  const bindings: Binding[] = []
+  const release = (): void => {
+    bindings.forEach((binding) => binding.release())
+    weights.release()
+  }
+  try {
+    for (const each of compiled) bindings.push(bindWeights(each, weights))
+    return { bindings, weights, release }
+  } catch (error) {
+    release()
+    throw error
+  }
+}
+
+/**
+ * Binds a file's weights to a compiled graph. Nothing is copied: the runtime reads them where they are.
+ * The weights must stay until the binding is released.
+ */
+function bindWeights({ graph, session }: CompiledGraph, weights: DeviceWeights): Binding {
+  const found: [name: string, tensor: DeviceTensor][] = []
   const problems: string[] = []
   for (const { name, dims } of graph.weights) {
     const tensor = weights.find(name)

@@ -1,4 +1,4 @@
-import type { Precision } from '../graph/target.js'
+import type { GraphTarget } from '../graph/target.js'
 import { elementCount } from '../tensor.js'
 import type { AdapterTarget } from '../weights/adapter.js'
 import type { WeightShape } from '../weights/weights.js'
@@ -16,7 +16,7 @@ const TEXT_TARGETS: readonly AdapterTarget[] = ['text_encoder', 'text_encoder_2'
 export function overlayBytes(
   { unet, textEncoders }: AdaptableNetworks,
   { layers }: MatchedAdapters,
-  precision: Precision,
+  { precision }: GraphTarget,
 ): OverlayBytes {
   const bytesOf = (target: AdapterTarget, shapes: readonly WeightShape[]): number => {
     // A scale of 0 changes nothing, and nothing is made for it.

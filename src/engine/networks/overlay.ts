@@ -1,18 +1,16 @@
-import { SwiftdError } from '../errors.js'
-import { buildPatch, PATCH_NAMES as NAMES, type LayerType } from '../graph/patch.js'
-import { allocateNative, type NativeMemory } from '../memory/native-memory.js'
-import type { Binding } from '../ort/session.js'
-import { elementCount, tensorBytes, type NativeTensor } from '../tensor.js'
+import type { Binding } from '../ort/binding.js'
+import type { DeviceTensor } from '../ort/value.js'
 import type { MatchedLayer } from '../weights/adapter-match.js'
-import type { Weights } from '../weights/weights.js'
+import type { DeviceWeights } from './device-weights.js'
 import type { GraphCache } from './graph-cache.js'
+import { createPatcher, type PatchedWeight } from './patcher.js'
 
 /**
  * Weights that stand in for some of a network's own: effective weights = base ∪ overlay. The base stays untouched, so
  * leaving the overlay is binding the base again, exact to the bit.
  */
 export interface Overlay {
-  readonly tensors: ReadonlyMap<string, NativeTensor>
+  readonly tensors: ReadonlyMap<string, DeviceTensor>
   readonly byteLength: number
   /** How long the runtime took to compute it, in milliseconds. */
   readonly runtimeMs: number
@@ -35,103 +33,51 @@ export interface WeightedLayer extends MatchedLayer {
  */
 export async function computeOverlay(
   graphs: GraphCache,
-  weights: Weights,
+  weights: DeviceWeights,
   layers: readonly WeightedLayer[],
   order: readonly string[],
   signal?: AbortSignal,
 ): Promise<Overlay> {
   const byWeight = new Map(order.map((name) => [name, [] as WeightedLayer[]]))
   for (const layer of layers) byWeight.get(layer.weight)?.push(layer)
-  const memories: NativeMemory[] = []
-  const tensors = new Map<string, NativeTensor>()
-  const patch = createPatcher(graphs)
-  let runtimeMs = 0
+  const patched = new Map<string, PatchedWeight>()
+  const release = (): void => {
+    patched.forEach((each) => each.release())
+    patched.clear()
+  }
+  const patcher = createPatcher(graphs)
+  let [runtimeMs, byteLength] = [0, 0]
   try {
     for (const [name, touching] of byWeight) {
       const base = touching.length > 0 && weights.find(name)
       if (!base) continue
-      const memory = allocateNative(tensorBytes('float32', base.dims))
-      memories.push(memory)
-      const patched: NativeTensor = { type: 'float32', dims: base.dims, address: memory.address }
-      runtimeMs += await patch.run(base, touching, patched, signal)
-      tensors.set(name, patched)
+      const weight = await patcher.patch(base, touching, signal)
+      patched.set(name, weight)
+      runtimeMs += weight.runtimeMs
+      byteLength += weight.byteLength
     }
     return {
-      tensors,
+      tensors: new Map([...patched].map(([name, { tensor }]) => [name, tensor])),
       runtimeMs,
-      byteLength: memories.reduce((sum, { byteLength }) => sum + byteLength, 0),
-      release: () => memories.splice(0).forEach((memory) => memory.release()),
+      byteLength,
+      release,
     }
   } catch (error) {
-    memories.forEach((memory) => memory.release())
+    release()
     throw error
   } finally {
-    patch.release()
+    patcher.release()
   }
-}
-
-/** Runs the patch graph for one weight after the other. */
-function createPatcher(graphs: GraphCache) {
-  const bindings = new Map<string, Binding>()
-  const scratch = allocateNative(4096)
-
-  async function bindingOf(types: readonly LayerType[]): Promise<Binding> {
-    const key = types.join()
-    const binding =
-      bindings.get(key) ?? (await graphs.open('patch', { types }, () => buildPatch(types))).session.createBinding()
-    bindings.set(key, binding)
-    return binding
-  }
-
-  return {
-    async run(
-      base: NativeTensor,
-      layers: readonly WeightedLayer[],
-      patched: NativeTensor,
-      signal?: AbortSignal,
-    ): Promise<number> {
-      const [rows, columns] = matrixDims(base.dims)
-      const binding = await bindingOf(layers.map(({ layer }) => layer.up.type as LayerType))
-      binding.bindInput(NAMES.weight, { ...base, dims: [rows, columns] })
-      layers.forEach(({ layer: { up, down, alpha, rank }, scale }, index) => {
-        binding.bindInput(NAMES.up(index), { ...up, dims: [rows, rank] })
-        binding.bindInput(NAMES.down(index), { ...down, dims: [rank, columns] })
-        scratch.floats[index + 1] = (scale * alpha) / rank
-        const address = scratch.address + BigInt(4 * (index + 1))
-        binding.bindInput(NAMES.factor(index), { type: 'float32', dims: [1], address })
-      })
-      binding.clearOutputs()
-      binding.bindOutput(NAMES.patched, { ...patched, dims: [rows, columns] })
-      binding.bindOutput(NAMES.check, { type: 'float32', dims: [1], address: scratch.address })
-      const { runtimeMs } = await binding.runBeside(signal)
-      if (scratch.floats[0] !== 0) throw notFinite(layers)
-      return runtimeMs
-    },
-    release() {
-      bindings.forEach((binding) => binding.release())
-      scratch.release()
-    },
-  }
-}
-
-function notFinite(layers: readonly WeightedLayer[]): SwiftdError {
-  const files = [...new Set(layers.map(({ path }) => path))].join(' or ')
-  const sentence = `${files} has values that are no numbers in the layer "${layers[0].layer.module}"; it is damaged, download it again.`
-  return new SwiftdError('INVALID_WEIGHTS', sentence)
-}
-
-function matrixDims(dims: readonly number[]): [rows: number, columns: number] {
-  return [dims[0], elementCount(dims) / dims[0]]
 }
 
 /** Binds overlays to a network: what one touched before and the next one does not is bound to the base again. */
 export function createOverlayBinder(
   bindings: readonly Binding[],
   names: readonly ReadonlySet<string>[],
-  weights: Weights,
+  weights: Pick<DeviceWeights, 'find'>,
 ) {
   let bound: Overlay | undefined
-  const bind = (name: string, tensor: NativeTensor | undefined): void => {
+  const bind = (name: string, tensor: DeviceTensor | undefined): void => {
     if (tensor) bindings.forEach((binding, index) => names[index].has(name) && binding.bindInput(name, tensor))
   }
   const useOverlay = (overlay: Overlay | undefined): void => {

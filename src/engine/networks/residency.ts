@@ -30,7 +30,7 @@ export interface Residency<T extends Resident> {
    * @param need what it takes of the device's memory, if it does not take that by itself
    * @throws SwiftdError OUT_OF_MEMORY if what is in use leaves less than `need`
    */
-  acquire(key: string, make: () => Promise<T>, need?: () => Need): Promise<Lease<T>>
+  acquire(key: string, make: () => Promise<T>, need?: () => Promise<Need>): Promise<Lease<T>>
   /** Whether a key is there, or is being made. */
   has(key: string): boolean
   /** Whether somebody uses it, or it is pinned. */
@@ -123,10 +123,10 @@ export function createResidency<T extends Resident>({
     }
   }
 
-  async function make(key: string, slot: Slot<T>, create: () => Promise<T>, need?: () => Need): Promise<T> {
+  async function make(key: string, slot: Slot<T>, create: () => Promise<T>, need?: () => Promise<Need>): Promise<T> {
     await leaving.get(key)
     if (need && memory) {
-      const wanted = need()
+      const wanted = await need()
       await memory.account.take(wanted)
       slot.takenBytes = wanted.byteLength
     }
@@ -153,7 +153,7 @@ export function createResidency<T extends Resident>({
     }
   }
 
-  function open(key: string, create: () => Promise<T>, need?: () => Need): Slot<T> {
+  function open(key: string, create: () => Promise<T>, need?: () => Promise<Need>): Slot<T> {
     const slot: Slot<T> = {
       made: Promise.resolve().then(() => make(key, slot, create, need)),
       ...{ takenBytes: 0, uses: 0, pinned: false, lastUsed: 0, discarded: false },

@@ -24,7 +24,7 @@ export interface ResidualSum {
 
 /** Opens the sum for UNets whose encoders hand over these shapes. */
 export async function openResidualSum(graphs: GraphCache, shapes: TrunkShapes): Promise<ResidualSum> {
-  const { graph, session } = await graphs.open('residual-sum', shapes, () => buildResidualSum(shapes))
+  const { graph, session } = await graphs.open('residual-sum', shapes, (target) => buildResidualSum(shapes, target))
   const binding = session.createBinding()
   const bindResidual = createBinder(binding.bindInput)
   const count = shapes.skips.length + 1
@@ -47,7 +47,7 @@ export async function openResidualSum(graphs: GraphCache, shapes: TrunkShapes): 
     sums = []
     dims = next
     binding.clearOutputs()
-    graph.outputs.forEach((name) => binding.bindRuntimeOutput(name))
+    graph.outputs.forEach((name) => binding.bindDeviceOutput(name))
   }
   return {
     async add(values, { skips, mid, scales }, signal) {

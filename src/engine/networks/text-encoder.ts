@@ -1,12 +1,13 @@
 import { SwiftdError } from '../errors.js'
 import { buildTextEncoder, TEXT_ENCODER_NAMES as NAMES } from '../graph/text-encoder.js'
 import { createScratch } from '../memory/native-memory.js'
-import type { Binding } from '../ort/session.js'
+import type { Binding } from '../ort/binding.js'
 import { valueFloats } from '../ort/value.js'
 import type { TextEncoderConfig } from '../weights/config.js'
 import type { Weights, WeightShape } from '../weights/weights.js'
 import type { GraphCache } from './graph-cache.js'
-import { bindWeights, weightNames } from './network.js'
+import type { DeviceWeights } from './device-weights.js'
+import { bindNetwork, weightNames } from './network.js'
 import { createOverlayBinder, type Overlay } from './overlay.js'
 
 /** A CLIP text encoder with the weights of one file. */
@@ -24,7 +25,7 @@ export interface TextEncoder {
     signal?: AbortSignal,
   ): Promise<{ values: Float32Array[]; runtimeMs: number }>
   /** The base weights, which overlays are made of. */
-  readonly weights: Weights
+  readonly weights: DeviceWeights
   readonly weightShapes: readonly WeightShape[]
   /** Makes an overlay effective for the runs that follow; undefined leaves only the base weights. */
   useOverlay(overlay: Overlay | undefined): void
@@ -33,20 +34,22 @@ export interface TextEncoder {
   release(): void
 }
 
-/** Binds a file's weights to the text encoder graph of its architecture. */
+/** Loads a file's weights and binds them to the text encoder graph of its architecture. */
 export async function openTextEncoder(
   graphs: GraphCache,
   config: TextEncoderConfig,
-  weights: Weights,
+  file: Weights,
 ): Promise<TextEncoder> {
-  const compiled = await graphs.open('text-encoder', config, () => buildTextEncoder(config))
-  const binding = bindWeights(compiled, weights)
+  const compiled = await graphs.open('text-encoder', config, (target) => buildTextEncoder(config, target))
+  const bound = await bindNetwork(graphs, file, [compiled])
+  const { bindings, weights } = bound
+  const [binding] = bindings
   const scratch = createScratch()
   return {
     config,
     weights,
     weightShapes: compiled.graph.weights,
-    ...createOverlayBinder([binding], [weightNames(compiled.graph)], weights),
+    ...createOverlayBinder(bindings, [weightNames(compiled.graph)], weights),
     async run(ids, outputs, signal) {
       const length = config.max_position_embeddings
       const wrong = ids.find((row) => row.length !== length || row.some((id) => id < 0 || id >= config.vocab_size))
@@ -67,12 +70,12 @@ export async function openTextEncoder(
       const positions = address + BigInt(idBytes)
       binding.bindInput(NAMES.pooledPosition, { type: 'int64', dims: [ids.length, 1], address: positions })
       binding.clearOutputs()
-      outputs.forEach((name) => binding.bindRuntimeOutput(name))
+      outputs.forEach((name) => binding.bindHostOutput(name))
       const { runtimeMs } = await binding.run(signal)
       return { values: copyOutputs(binding), runtimeMs }
     },
     release() {
-      binding.release()
+      bound.release()
       scratch.release()
     },
   }

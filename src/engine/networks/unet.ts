@@ -1,12 +1,14 @@
 import { trunkShapes } from '../graph/trunk-shapes.js'
 import { buildUnetDecoder, buildUnetEncoder, UNET_NAMES as NAMES } from '../graph/unet.js'
 import { allocateNative } from '../memory/native-memory.js'
+import type { Binding } from '../ort/binding.js'
 import type { NativeHandle } from '../ort/native.js'
 import type { NativeTensor } from '../tensor.js'
 import type { UnetConfig } from '../weights/config.js'
 import type { Weights, WeightShape } from '../weights/weights.js'
+import type { DeviceWeights } from './device-weights.js'
 import type { GraphCache } from './graph-cache.js'
-import { bindWeights, createBinder, sameDims, weightNames } from './network.js'
+import { bindNetwork, createBinder, sameDims, weightNames } from './network.js'
 import { createOverlayBinder, type Overlay } from './overlay.js'
 import { openResidualSum, type ResidualSum } from './residual-sum.js'
 
@@ -56,7 +58,7 @@ export interface Unet {
     signal?: AbortSignal,
   ): Promise<{ runtimeMs: number; waitMs: number }>
   /** The base weights, which overlays are made of. */
-  readonly weights: Weights
+  readonly weights: DeviceWeights
   /** All weights that the two graphs read. */
   readonly weightShapes: readonly WeightShape[]
   /** Makes an overlay effective for the passes that follow; undefined leaves only the base weights. */
@@ -66,18 +68,19 @@ export interface Unet {
   release(): void
 }
 
-/** Binds a file's weights to the two UNet graphs of its architecture. */
-export async function openUnet(graphs: GraphCache, config: UnetConfig, weights: Weights): Promise<Unet> {
+/** Loads a file's weights and binds them to the two UNet graphs of its architecture. */
+export async function openUnet(graphs: GraphCache, config: UnetConfig, file: Weights): Promise<Unet> {
   const [encoderGraph, decoderGraph] = await Promise.all([
-    graphs.open('unet-encoder', config, () => buildUnetEncoder(config)),
-    graphs.open('unet-decoder', config, () => buildUnetDecoder(config)),
+    graphs.open('unet-encoder', config, (target) => buildUnetEncoder(config, target)),
+    graphs.open('unet-decoder', config, (target) => buildUnetDecoder(config, target)),
   ])
-  const encoder = bindWeights(encoderGraph, weights)
-  const decoder = bindWeights(decoderGraph, weights)
+  const bound = await bindNetwork(graphs, file, [encoderGraph, decoderGraph])
+  const { bindings, weights } = bound
+  const [encoder, decoder] = bindings
   const skipNames = trunkShapes(config).skips.map((_, index) => NAMES.skip(index))
   const encoderOutputs = [...skipNames, NAMES.mid, NAMES.activatedTime]
-  const bindEncoderInput = createBinder(encoder.bindInput)
-  const bindDecoderInput = createBinder(decoder.bindInput)
+  const bindEncoderInput = createTrunkBinder(encoder)
+  const bindPrompt = createBinder(decoder.bindSteadyInput)
   const bindDecoderOutput = createBinder((name, tensor) => {
     decoder.clearOutputs()
     decoder.bindOutput(name, tensor)
@@ -97,7 +100,7 @@ export async function openUnet(graphs: GraphCache, config: UnetConfig, weights: 
     encodedDims = []
     handedOver = []
     encoder.clearOutputs()
-    encoderOutputs.forEach((name) => encoder.bindRuntimeOutput(name))
+    encoderOutputs.forEach((name) => encoder.bindDeviceOutput(name))
   }
   const handOver = (values: readonly NativeHandle[]): void => {
     if (values === handedOver) return
@@ -110,12 +113,12 @@ export async function openUnet(graphs: GraphCache, config: UnetConfig, weights: 
     config,
     weights,
     weightShapes: graphsOfBoth.flatMap((graph) => graph.weights),
-    ...createOverlayBinder([encoder, decoder], graphsOfBoth.map(weightNames), weights),
+    ...createOverlayBinder(bindings, graphsOfBoth.map(weightNames), weights),
     async encode(inputs, signal) {
       const { dims } = inputs.sample
       prepareOutputs(dims)
       timestep.floats[0] = inputs.timestep
-      bindTrunkInputs(bindEncoderInput, inputs, timestep.address)
+      bindEncoderInput(inputs, timestep.address)
       const { runtimeMs } = await encoder.run(signal)
       if (!sameDims(dims, encodedDims)) {
         encoded = encoder.takeOutputs()
@@ -125,7 +128,7 @@ export async function openUnet(graphs: GraphCache, config: UnetConfig, weights: 
       return { skips: encoded.slice(0, -2), mid: encoded[encoded.length - 2], runtimeMs }
     },
     async decode(inputs, noise, residuals = [], signal) {
-      bindDecoderInput(NAMES.encoderHiddenStates, inputs.encoderHiddenStates)
+      bindPrompt(NAMES.encoderHiddenStates, inputs.encoderHiddenStates)
       bindDecoderOutput(NAMES.noise, noise)
       let [runtimeMs, waitMs] = [0, 0]
       let values: readonly NativeHandle[] = encoded
@@ -144,8 +147,7 @@ export async function openUnet(graphs: GraphCache, config: UnetConfig, weights: 
     release() {
       releaseAll(encoded)
       sums.forEach((sum) => sum.release())
-      encoder.release()
-      decoder.release()
+      bound.release()
       timestep.release()
     },
   }
@@ -154,16 +156,19 @@ export async function openUnet(graphs: GraphCache, config: UnetConfig, weights: 
 const ONE = [1]
 
 /** Binds what a UNet encoder and a ControlNet have in common. */
-export function bindTrunkInputs(
-  bind: (name: string, tensor: NativeTensor) => void,
-  inputs: TrunkInputs,
-  timestepAddress: bigint,
-): void {
-  bind(NAMES.sample, inputs.sample)
-  bind(NAMES.timestep, { type: 'float32', dims: ONE, address: timestepAddress })
-  bind(NAMES.encoderHiddenStates, inputs.encoderHiddenStates)
-  if (inputs.textEmbeds) bind(NAMES.textEmbeds, inputs.textEmbeds)
-  if (inputs.timeIds) bind(NAMES.timeIds, inputs.timeIds)
+export function createTrunkBinder({
+  bindInput,
+  bindSteadyInput,
+}: Binding): (inputs: TrunkInputs, timestepAddress: bigint) => void {
+  const bind = createBinder(bindInput)
+  const bindSteady = createBinder(bindSteadyInput)
+  return (inputs, timestepAddress) => {
+    bind(NAMES.sample, inputs.sample)
+    bind(NAMES.timestep, { type: 'float32', dims: ONE, address: timestepAddress })
+    bindSteady(NAMES.encoderHiddenStates, inputs.encoderHiddenStates)
+    if (inputs.textEmbeds) bindSteady(NAMES.textEmbeds, inputs.textEmbeds)
+    if (inputs.timeIds) bindSteady(NAMES.timeIds, inputs.timeIds)
+  }
 }
 
 function releaseAll(values: readonly NativeHandle[]): void {

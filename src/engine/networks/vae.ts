@@ -1,9 +1,11 @@
+import type { Graph } from '../graph/builder.js'
+import type { GraphTarget } from '../graph/target.js'
 import { buildVaeDecoder, buildVaeEncoder, VAE_NAMES as NAMES } from '../graph/vae.js'
 import type { NativeTensor } from '../tensor.js'
 import type { VaeConfig } from '../weights/config.js'
 import type { Weights } from '../weights/weights.js'
 import type { GraphCache } from './graph-cache.js'
-import { bindWeights } from './network.js'
+import { bindNetwork, type BoundNetwork } from './network.js'
 
 /** An autoencoder with the weights of one file. Not reentrant: one pass at a time. */
 export interface Vae {
@@ -21,12 +23,18 @@ export function vaeScale(config: VaeConfig): number {
 }
 
 /**
- * Binds a file's weights to the autoencoder graphs of its architecture: the decoder at once, the encoder, which only
- * img2img and inpainting use, when it is first needed.
+ * Loads a file's weights for the autoencoder graphs of its architecture: the decoder's at once, the encoder's, which only
+ * img2img and inpainting use, when they are first needed.
  */
 export async function openVae(graphs: GraphCache, config: VaeConfig, weights: Weights): Promise<Vae> {
-  const decoder = lazyBinding(() => graphs.open('vae-decoder', config, () => buildVaeDecoder(config)), weights)
-  const encoder = lazyBinding(() => graphs.open('vae-encoder', config, () => buildVaeEncoder(config)), weights)
+  const lazyHalf = (kind: string, build: (config: VaeConfig, target: GraphTarget) => Graph) => {
+    return lazyBinding(async () => {
+      const compiled = await graphs.open(kind, config, (target) => build(config, target))
+      return bindNetwork(graphs, weights, [compiled])
+    })
+  }
+  const decoder = lazyHalf('vae-decoder', buildVaeDecoder)
+  const encoder = lazyHalf('vae-encoder', buildVaeEncoder)
   await decoder.get()
   const pass = async (
     half: ReturnType<typeof lazyBinding>,
@@ -51,14 +59,13 @@ export async function openVae(graphs: GraphCache, config: VaeConfig, weights: We
   }
 }
 
-function lazyBinding(open: () => ReturnType<GraphCache['open']>, weights: Weights) {
-  let binding: ReturnType<typeof bindWeights> | undefined
+function lazyBinding(open: () => Promise<BoundNetwork>) {
+  let bound: BoundNetwork | undefined
   return {
     async get() {
-      const compiled = await open()
-      binding ??= bindWeights(compiled, weights)
-      return binding
+      bound ??= await open()
+      return bound.bindings[0]
     },
-    release: () => binding?.release(),
+    release: () => bound?.release(),
   }
 }

@@ -1,4 +1,5 @@
-import type { Precision } from '../graph/target.js'
+import type { GraphTarget, Precision } from '../graph/target.js'
+import { vaePrecision } from '../graph/vae.js'
 import { elementCount } from '../tensor.js'
 import type { Checkpoint, Component } from '../weights/checkpoint.js'
 import { isFloat } from '../weights/half.js'
@@ -15,19 +16,17 @@ const TEXT_PREFIXES = [PREFIX.clip, PREFIX.openClip, PREFIX.sdxlClip, PREFIX.sdx
  * the files, which the system could drop, but all of them are read at every step: they have to fit.
  * @throws SwiftdError INVALID_WEIGHTS if a file is damaged
  */
-export function checkpointBytes({ textEncoders, unet, vae }: Checkpoint, precision: Precision): number {
+export function checkpointBytes({ textEncoders, unet, vae }: Checkpoint, target: GraphTarget): number {
+  const { precision } = target
   // A single file has all text encoders.
   const textFiles = [...new Set(textEncoders.map(({ weightsPath }) => weightsPath))]
   const text = textFiles.reduce((sum, path) => sum + fileBytes(path, precision, TEXT_PREFIXES), 0)
-  const [trunk, autoencoder] = [
-    fileBytes(unet.weightsPath, precision, [PREFIX.unet]),
-    fileBytes(vae.weightsPath, precision, [PREFIX.vae]),
-  ]
-  return text + trunk + autoencoder
+  const trunk = fileBytes(unet.weightsPath, precision, [PREFIX.unet])
+  return text + trunk + fileBytes(vae.weightsPath, vaePrecision(vae.config, target), [PREFIX.vae])
 }
 
 /** The same of a network in a file of its own. */
-export function componentBytes({ weightsPath }: Component<unknown>, precision: Precision): number {
+export function componentBytes({ weightsPath }: Component<unknown>, { precision }: GraphTarget): number {
   return fileBytes(weightsPath, precision, [PREFIX.controlNet])
 }
 

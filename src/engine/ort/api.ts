@@ -35,6 +35,7 @@ type PlainEntry = [index: number, result: NativeType, args: NativeType[]]
 const STATUS_FUNCTIONS = {
   CreateSessionFromArray: [8, ['void *', 'void *', 'size_t', 'void *', OUT_POINTER]],
   CreateSessionOptions: [10, [OUT_POINTER]],
+  SetOptimizedModelFilePath: [11, ['void *', 'str']],
   SetSessionGraphOptimizationLevel: [23, ['void *', 'int']],
   CreateRunOptions: [39, [OUT_POINTER]],
   RunOptionsSetTerminate: [46, ['void *']],
@@ -61,6 +62,9 @@ const STATUS_FUNCTIONS = {
   SetGlobalIntraOpNumThreads: [147, ['void *', 'int']],
   SetGlobalInterOpNumThreads: [148, ['void *', 'int']],
   SetGlobalSpinControl: [149, ['void *', 'int']],
+  SessionOptionsAppendExecutionProvider_CUDA_V2: [204, ['void *', 'void *']],
+  CreateCUDAProviderOptions: [205, [OUT_POINTER]],
+  UpdateCUDAProviderOptions: [206, ['void *', STRINGS, STRINGS, 'size_t']],
   SessionOptionsAppendExecutionProvider: [216, ['void *', 'str', STRINGS, STRINGS, 'size_t']],
 } satisfies Record<string, StatusEntry>
 
@@ -77,6 +81,7 @@ const PLAIN_FUNCTIONS = {
   ReleaseSessionOptions: [100, 'void', ['void *']],
   ReleaseThreadingOptions: [122, 'void', ['void *']],
   ReleaseIoBinding: [135, 'void', ['void *']],
+  ReleaseCUDAProviderOptions: [208, 'void', ['void *']],
   ClearBoundInputs: [141, 'void', ['void *']],
   ClearBoundOutputs: [142, 'void', ['void *']],
 } satisfies Record<string, PlainEntry>

@@ -1,6 +1,8 @@
 import { createExclusive, type Exclusive } from '../exclusive.js'
+import type { GraphTarget, Precision } from '../graph/target.js'
 import { ortApi } from './api.js'
 import { own, outPointer, type NativeHandle } from './native.js'
+import { PROVIDERS, type Provider, type ProviderName } from './provider.js'
 
 export interface EnvironmentOptions {
   /** Threads of the one pool that all sessions of this process share. With 1, a run stays on its calling thread. */
@@ -10,21 +12,44 @@ export interface EnvironmentOptions {
    * several devices share cores.
    */
   readonly spin?: boolean
+  /** What all sessions of this process compute with; tests give one of their own. @default cpu */
+  readonly provider?: ProviderName | Provider
+  /** @default what suits the provider */
+  readonly precision?: Precision
 }
 
-/** The runtime's process-wide state: logging and the shared thread pool. */
+/** The runtime's process-wide state: logging, the shared thread pool, and the one device of this process. */
 export interface Environment extends NativeHandle {
   readonly threads: number
+  readonly provider: Provider
+  /** What graphs should be built for, where the device can compute in that precision. */
+  readonly target: GraphTarget
   /** Runs of one device take turns: several at once would only share its threads. */
   readonly exclusive: Exclusive
+  /** What was copied between the host's memory and the device's own so far; nothing where they are the same. */
+  readonly traffic: Traffic
+  /** Frees something of the device, when nobody uses the device where it cannot be used by several at once. */
+  free(release: () => void): void
+  /** Settles when everything that was to be freed is. */
+  settle(): Promise<void>
+}
+
+/** Bytes that crossed between the host and a device with memory of its own. */
+export interface Traffic {
+  toDevice: number
+  toHost: number
 }
 
 // Failures come back as statuses, with the same message; the runtime need not print them too.
 const LOG_FATAL_ONLY = 4
 
 /** Opens the runtime's environment. The runtime keeps one per process: open it once, release it last. */
-export function openEnvironment({ threads, spin = true }: EnvironmentOptions): Environment {
+export function openEnvironment({ threads, spin = true, ...device }: EnvironmentOptions): Environment {
   const api = ortApi()
+  const { provider: named = 'cpu' } = device
+  const provider = typeof named === 'string' ? PROVIDERS[named] : named
+  const { precision = provider.target.precision } = device
+  const exclusive = createExclusive()
   const options = outPointer((out) => api.CreateThreadingOptions(out))
   try {
     api.SetGlobalIntraOpNumThreads(options, threads)
@@ -34,7 +59,15 @@ export function openEnvironment({ threads, spin = true }: EnvironmentOptions): E
     const handle = own('environment', pointer, (env) => api.ReleaseEnv(env))
     return {
       threads,
-      exclusive: createExclusive(),
+      provider,
+      target: { ...provider.target, precision },
+      exclusive,
+      traffic: { toDevice: 0, toHost: 0 },
+      free(release) {
+        if (provider.concurrent) release()
+        else void exclusive(() => Promise.resolve(release()))
+      },
+      settle: () => exclusive(() => Promise.resolve()),
       get pointer() {
         return handle.pointer
       },

@@ -54,7 +54,7 @@ describe('a run that the machine has too little memory for', () => {
       values.set([rows, columns])
       binding.bindInput('shape', { type: 'int64', dims: [2], address: shape.address })
       binding.clearOutputs()
-      binding.bindRuntimeOutput('y')
+      binding.bindHostOutput('y')
       return binding.run()
     }
     try {

@@ -82,7 +82,7 @@ describe('a session of the runtime', () => {
     await withProduct(async ({ binding, weight }) => {
       const x = filled([1, 1, 1])
       binding.bindInput('x', { type: 'float32', dims: [1, 3], address: x.address })
-      binding.bindRuntimeOutput('y')
+      binding.bindDeviceOutput('y')
       await binding.run()
       weight.floats.fill(2)
       await binding.run()
@@ -101,7 +101,7 @@ describe('a session of the runtime', () => {
       binding.bindInput('x', { type: 'float32', dims: [1, 3], address: x.address })
       for (let round = 0; round < 20; round++) {
         binding.clearOutputs()
-        binding.bindRuntimeOutput('y')
+        binding.bindDeviceOutput('y')
         collectGarbage?.()
         const running = binding.run()
         collectGarbage?.()
@@ -120,7 +120,7 @@ describe('a session of the runtime', () => {
       const rows = 20_000
       const x = allocateNative(rows * 12)
       binding.bindInput('x', { type: 'float32', dims: [rows, 3], address: x.address })
-      binding.bindRuntimeOutput('y')
+      binding.bindDeviceOutput('y')
       let turns = 0
       const timer = setInterval(() => turns++, 1)
       await binding.run()
@@ -135,7 +135,7 @@ describe('a session of the runtime', () => {
       const rows = 20_000
       const x = allocateNative(rows * 12)
       binding.bindInput('x', { type: 'float32', dims: [rows, 3], address: x.address })
-      binding.bindRuntimeOutput('y')
+      binding.bindDeviceOutput('y')
       const controller = new AbortController()
       const running = binding.run(controller.signal)
       setTimeout(() => controller.abort(), 5)
@@ -152,7 +152,7 @@ describe('a session of the runtime', () => {
       const bind = (count: number): void => {
         binding.bindInput('x', { type: 'float32', dims: [count, 3], address: x.address })
         binding.clearOutputs()
-        binding.bindRuntimeOutput('y')
+        binding.bindDeviceOutput('y')
       }
       bind(1)
       for (let run = 0; run < 30; run++) await binding.run()
@@ -176,7 +176,7 @@ describe('a session of the runtime', () => {
     await withProduct(async ({ binding }) => {
       const x = filled([1, 2])
       binding.bindInput('x', { type: 'float32', dims: [1, 2], address: x.address })
-      binding.bindRuntimeOutput('y')
+      binding.bindDeviceOutput('y')
       await expect(binding.run()).rejects.toMatchObject({ code: 'RUNTIME_ERROR' })
       await expect(binding.run()).rejects.toThrow(/invalid dimensions/i)
       expect(() => binding.bindInput('nobody', { type: 'float32', dims: [1], address: x.address })).toThrow(OrtError)
@@ -187,7 +187,7 @@ describe('a session of the runtime', () => {
   it('releases every native object, also after failures', async () => {
     liveBefore = liveNativeObjects()
     await withProduct(async ({ binding }) => {
-      binding.bindRuntimeOutput('y')
+      binding.bindDeviceOutput('y')
       await expect(binding.run()).rejects.toThrow()
       await expect(binding.run(AbortSignal.abort())).rejects.toThrow()
     })
@@ -199,7 +199,7 @@ describe('a session of the runtime', () => {
     const tools = await open(0)
     const { binding } = tools
     tools.release()
-    expect(() => binding.bindRuntimeOutput('y')).toThrow('This binding was released.')
+    expect(() => binding.bindDeviceOutput('y')).toThrow('This binding was released.')
     await expect(binding.run()).rejects.toThrow('released')
   })
 })

@@ -159,6 +159,9 @@ const controlNetSchema = z
   .superRefine(consistent)
   .transform(spellOut)
 
+/** What tells the autoencoders of SD1.x and SD2.x from all others. */
+const SD_SCALING_FACTOR = 0.18215
+
 const vaeSchema = z
   .object({
     act_fn: z.literal('silu').default('silu'),
@@ -171,7 +174,9 @@ const vaeSchema = z
     layers_per_block: layers.default(1),
     norm_num_groups: z.int().min(1).max(1024).default(32),
     sample_size: size.default(512),
-    scaling_factor: z.number().positive().max(1000).default(0.18215),
+    scaling_factor: z.number().positive().max(1000).default(SD_SCALING_FACTOR),
+    // diffusers declares this flag as a float.
+    force_upcast: optional(z.union([z.boolean(), z.number()])),
     shift_factor: absent,
     latents_mean: absent,
     latents_std: absent,
@@ -187,6 +192,14 @@ const vaeSchema = z
       }
     }
   })
+  .transform(({ force_upcast: flag, ...config }) => ({
+    ...config,
+    /**
+     * Whether half precision does not do. diffusers' pipelines for SD1.x and SD2.x never ask, although files that it saved
+     * anew say so of their autoencoders, too; its others do, and where the flag is missing AutoencoderKL has it as true.
+     */
+    force_upcast: config.scaling_factor !== SD_SCALING_FACTOR && Boolean(flag ?? true),
+  }))
 
 const textEncoderSchema = z
   .object({

@@ -1,6 +1,7 @@
 import type { Pointer } from '../memory/libc.js'
 import { allocateNative, type NativeMemory } from '../memory/native-memory.js'
 import type { NativeTensor } from '../tensor.js'
+import { widenTensor } from './half.js'
 import { float32Values, type SafetensorsFile, type StoredTensor } from './safetensors.js'
 
 /** The name and shape of a weight, as a graph asks for it. */
@@ -9,7 +10,7 @@ export interface WeightShape {
   readonly dims: readonly number[]
 }
 
-/** The float32 tensors of one component, under the names that the graphs use (diffusers' and transformers'). */
+/** The floating-point tensors of one component, under the names that the graphs use (diffusers' and transformers'). */
 export interface Weights {
   /** Where they come from, for messages. */
   readonly path: string
@@ -34,7 +35,7 @@ export interface TensorSource {
 /** Says under which name, and as which part, a file has the tensor that the graphs call `name`. */
 export type NameMapping = (name: string) => TensorSource
 
-/** Presents an open float32 file as weights. Fused tensors become views of their parts; only a transpose is a copy. */
+/** Presents an open file of float32 or float16 tensors as weights. Fused tensors become views of their parts; only a transpose is a copy. */
 export function weightsFromFile(file: SafetensorsFile, mapping: NameMapping = (name) => ({ name })): Weights {
   const copies = new Map<string, NativeMemory>()
   return {
@@ -42,12 +43,15 @@ export function weightsFromFile(file: SafetensorsFile, mapping: NameMapping = (n
     find(wanted) {
       const source = mapping(wanted)
       const stored = file.tensors.get(source.name)
-      if (stored?.dtype !== 'F32') return undefined
-      const tensor = viewPart(stored, file.addressOf(stored), source)
+      const type = stored && TYPES[stored.dtype]
+      if (!type) return undefined
+      const tensor = viewPart(stored, type, file.addressOf(stored), source)
       if (!source.transpose || tensor?.dims.length !== 2) return tensor
-      const copy = copies.get(wanted) ?? transposed(float32Values(file, stored), tensor.dims)
+      const copy =
+        copies.get(wanted) ??
+        transposed(type === 'float32' ? float32Values(file, stored) : widenTensor(file, stored), tensor.dims)
       copies.set(wanted, copy)
-      return { ...tensor, dims: [...tensor.dims].reverse(), address: copy.address }
+      return { type: 'float32', dims: [...tensor.dims].reverse(), address: copy.address }
     },
     close() {
       copies.forEach((copy) => copy.release())
@@ -56,19 +60,23 @@ export function weightsFromFile(file: SafetensorsFile, mapping: NameMapping = (n
   }
 }
 
+/** What the graphs' weights are bound from. */
+const TYPES: Readonly<Partial<Record<string, 'float32' | 'float16'>>> = { F32: 'float32', F16: 'float16' }
+
 /** The part of a stored tensor that a source means, as a view. */
 function viewPart(
   { shape, byteLength }: StoredTensor,
+  type: NativeTensor['type'],
   address: Pointer,
   { part, squeeze }: TensorSource,
 ): NativeTensor | undefined {
-  if (!part && !squeeze) return { type: 'float32', dims: shape, address }
+  if (!part && !squeeze) return { type, dims: shape, address }
   const dims = [...shape]
   if (squeeze) while (dims.length > 2 && dims[dims.length - 1] === 1) dims.pop()
-  if (!part) return { type: 'float32', dims, address }
+  if (!part) return { type, dims, address }
   if (dims[0] % part.count !== 0) return undefined
   dims[0] /= part.count
-  return { type: 'float32', dims, address: address + BigInt((byteLength / part.count) * part.index) }
+  return { type, dims, address: address + BigInt((byteLength / part.count) * part.index) }
 }
 
 function transposed(values: Float32Array, [rows, columns]: readonly number[]): NativeMemory {

@@ -4,7 +4,7 @@ import { nativeOf } from '../../../src/engine/pipeline/local-tensor.js'
 import type { NativeTensor } from '../../../src/engine/tensor.js'
 import type { ParityContext, ParityKind } from '../context.js'
 import { measure, toleranceSchema, type Measurement, type Tensor } from '../measure.js'
-import { copyTensor, copyValue, familyModel, withNative } from '../model.js'
+import { copyTensor, copyValue, familyModel, modelHost, withNative } from '../model.js'
 
 const caseSchema = z.looseObject({ timestep: z.number(), tolerance: toleranceSchema })
 
@@ -12,6 +12,7 @@ const caseSchema = z.looseObject({ timestep: z.number(), tolerance: toleranceSch
 export const unet: ParityKind = async (context) => {
   const { timestep, tolerance } = caseSchema.parse(context.case)
   const { networks } = await familyModel(context)
+  const { graphs } = await modelHost(context)
   return withNative(async (native, allocate) => {
     const inputs = trunkInputs(context, timestep, native)
     const expected = context.output('sample')
@@ -19,10 +20,13 @@ export const unet: ParityKind = async (context) => {
 
     const encoded = await networks.unet.encode(inputs)
     const measurements: Measurement[] = []
-    context.outputs('down_block_skips').forEach((skip, index) => {
+    // A device's own memory cannot be looked into; what is wrong with these shows in the sample.
+    const visible = !graphs.environment.provider.hasOwnMemory
+    const handedOver = (role: string): Tensor[] => (visible ? context.outputs(role) : [])
+    handedOver('down_block_skips').forEach((skip, index) => {
       measurements.push(...measure(`skip.${index}`, tolerance, copyValue(encoded.skips[index]), skip))
     })
-    context.outputs('mid_block').forEach((mid) => {
+    handedOver('mid_block').forEach((mid) => {
       measurements.push(...measure('mid', tolerance, copyValue(encoded.mid), mid))
     })
 

@@ -1,11 +1,8 @@
 import { existsSync, statfsSync } from 'node:fs'
 import { access, constants } from 'node:fs/promises'
-import { availableParallelism } from 'node:os'
 import { dirname } from 'node:path'
 import { formatBytes } from '../../../daemon/models/format.js'
 import type { DaemonPaths } from '../../../daemon/paths.js'
-import { defaultDevices, formatDevice, parseDevices } from '../../../daemon/workers/devices.js'
-import { daemonOptions } from '../daemon-options.js'
 import { machineMemory, type MachineMemory } from '../memory.js'
 import { fail, ok, reasonOf, warn, type Check } from './check.js'
 
@@ -17,21 +14,6 @@ export function checkNode(version: string = process.versions.node): Check {
   const [major, minor] = version.split('.').map(Number)
   if (major > 20 || (major === 20 && minor >= 19)) return ok('node', `Node ${version}`)
   return fail('node', `Node ${version}`, 'install Node 20.19 or newer')
-}
-
-/** The devices that the daemon would be started with. */
-export function checkDevices(cores: number = availableParallelism()): Check {
-  try {
-    const { devices } = daemonOptions()
-    const specs = devices === undefined ? defaultDevices() : parseDevices(devices.split(','))
-    const threads = specs.reduce((sum, device) => sum + device.threads, 0)
-    const found = `${specs.map(formatDevice).join(', ')} on ${cores} ${cores === 1 ? 'core' : 'cores'}`
-    if (threads <= cores) return ok('devices', found)
-    const remedy = 'give them together as many threads as there are cores: "swiftd config set devices cpu:0=N,cpu:1=N"'
-    return warn('devices', `${found}: devices that run at once wait for each other`, remedy)
-  } catch (error) {
-    return fail('devices', reasonOf(error), 'correct the setting "devices" or SWIFTD_DEVICES')
-  }
 }
 
 /** Memory that programs can get without others being swapped out. */

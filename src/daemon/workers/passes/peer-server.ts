@@ -26,14 +26,21 @@ interface Work {
   close(): Promise<void>
 }
 
-/** Listens on a unix socket; the file of an earlier worker of this device is replaced. */
-export async function servePeers(state: WorkerState, socketPath: string): Promise<PeerServer> {
+/**
+ * Listens on a unix socket; the file of an earlier worker of this device is replaced.
+ * @param leaves whether this process ends because of an error, so that it needs no answer
+ */
+export async function servePeers(
+  state: WorkerState,
+  socketPath: string,
+  leaves: (error: unknown) => boolean = () => false,
+): Promise<PeerServer> {
   rmSync(socketPath, { force: true })
   const connections = new Map<Socket, Promise<void>>()
   const server = createServer({ allowHalfOpen: true }, (socket) => {
     connections.set(
       socket,
-      serve(state, socket).finally(() => connections.delete(socket)),
+      serve(state, socket, leaves).finally(() => connections.delete(socket)),
     )
   })
   await listen(server, socketPath)
@@ -57,7 +64,7 @@ function listen(server: Server, path: string): Promise<void> {
 }
 
 /** Serves one connection until its asker ends it; settles when its work has stopped. */
-async function serve(state: WorkerState, socket: Socket): Promise<void> {
+async function serve(state: WorkerState, socket: Socket, leaves: (error: unknown) => boolean): Promise<void> {
   const stop = new AbortController()
   let work: Promise<Work> | undefined
   const answer = (message: PeerAnswer): void => {
@@ -71,8 +78,10 @@ async function serve(state: WorkerState, socket: Socket): Promise<void> {
   onLines(socket, (message) => {
     handle(message).then(
       (done) => answer({ done }),
-      (error: unknown) =>
-        answer({ error: toWireError(error), ...(error instanceof PeerLost && { lostDevice: error.device }) }),
+      (error: unknown) => {
+        if (leaves(error)) return
+        answer({ error: toWireError(error), ...(error instanceof PeerLost && { lostDevice: error.device }) })
+      },
     )
   })
   await new Promise<void>((resolve) => {

@@ -1,0 +1,95 @@
+import { buildUpload, UPLOAD_NAMES, type UploadType } from '../graph/upload.js'
+import type { Precision } from '../graph/target.js'
+import type { Binding } from '../ort/binding.js'
+import { viewValue, type DeviceTensor, type ValueTensor } from '../ort/value.js'
+import { elementCount, tensorBytes, type NativeTensor } from '../tensor.js'
+import type { Weights } from '../weights/weights.js'
+import type { GraphCache } from './graph-cache.js'
+import type { CompiledGraph } from './network.js'
+
+/** A network's weights where its device reads them. */
+export interface DeviceWeights {
+  /** Where they come from, for messages. */
+  readonly path: string
+  find(name: string): DeviceTensor | undefined
+  /** What they take of the device's own memory, in bytes; 0 where the device reads the file's pages. */
+  readonly byteLength: number
+  /** Frees what the device has of its own; bindings of these weights must be released before, the file is not closed. */
+  release(): void
+}
+
+/**
+ * Gives a device the weights that some graphs read: the host's pages as they are, or a copy in the device's own memory,
+ * which is made once and in the graphs' precision.
+ */
+export async function loadWeights(
+  graphs: GraphCache,
+  weights: Weights,
+  compiled: readonly CompiledGraph[],
+): Promise<DeviceWeights> {
+  const { path } = weights
+  if (!graphs.environment.provider.hasOwnMemory) {
+    return { path, find: (name) => weights.find(name), byteLength: 0, release: () => undefined }
+  }
+  const uploader = createUploader(graphs)
+  const uploaded = new Map<string, UploadedTensor>()
+  const release = (): void => {
+    uploaded.forEach((each) => each.release())
+    uploaded.clear()
+  }
+  try {
+    for (const { graph } of compiled) {
+      for (const { name } of graph.weights) {
+        const tensor = uploaded.has(name) ? undefined : weights.find(name)
+        // What is missing is told of when the weights are bound.
+        if (tensor) uploaded.set(name, await uploader.upload(tensor, graph.precision))
+      }
+    }
+  } catch (error) {
+    release()
+    throw error
+  } finally {
+    uploader.release()
+  }
+  const byteLength = [...uploaded.values()].reduce((sum, { type, dims }) => sum + tensorBytes(type, dims), 0)
+  return { path, find: (name) => uploaded.get(name), byteLength, release }
+}
+
+/** A tensor that lives in the device's memory until it is released. */
+export interface UploadedTensor extends ValueTensor {
+  release(): void
+}
+
+/** Copies tensors to the device one by one. */
+function createUploader(graphs: GraphCache) {
+  const bindings = new Map<string, Binding>()
+  const { provider } = graphs.environment
+
+  async function bindingFor(from: UploadType, to: Precision): Promise<Binding> {
+    const key = `${from} ${to}`
+    const binding =
+      bindings.get(key) ??
+      (await graphs.open('upload', { from, to }, () => buildUpload(from, to))).session.createBinding()
+    bindings.set(key, binding)
+    return binding
+  }
+  return {
+    async upload(tensor: NativeTensor, precision: Precision): Promise<UploadedTensor> {
+      const binding = await bindingFor(tensor.type as UploadType, precision)
+      binding.bindInput(UPLOAD_NAMES.host, { ...tensor, dims: [elementCount(tensor.dims)] })
+      binding.clearOutputs()
+      binding.bindDeviceOutput(UPLOAD_NAMES.device)
+      await binding.run()
+      const [flat] = binding.takeOutputs()
+      const view = viewValue({ type: precision, dims: [], value: flat }, tensor.dims, provider.memory)
+      return {
+        ...view,
+        release() {
+          view.value.release()
+          flat.release()
+        },
+      }
+    },
+    release: () => bindings.forEach((binding) => binding.release()),
+  }
+}
