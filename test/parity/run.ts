@@ -16,8 +16,8 @@ export interface CaseResult {
 
 export interface ParityOptions {
   readonly goldens: Goldens
-  /** Only cases whose `family/kind/id` contains this text; `*` stands for anything. */
-  readonly only?: string
+  /** Only cases whose `family/kind/id` contains this text, where `*` stands for anything; or those of these names. */
+  readonly only?: string | readonly string[]
   readonly kinds: Readonly<Record<string, ParityKind>>
   /** @default the CPU in float32, which the goldens' tolerances are for */
   readonly device?: ParityDevice
@@ -70,9 +70,9 @@ function loosen(measurement: Measurement, factor: number): Measurement {
   return { ...measurement, limit, passed: measurement.passed || measurement.error <= limit }
 }
 
-function selectedOf(family: GoldenFamily, only: string | undefined): GoldenCase[] {
+function selectedOf(family: GoldenFamily, only: ParityOptions['only']): GoldenCase[] {
   if (only === undefined) return [...family.cases]
-  const matches = matcher(only)
+  const matches = typeof only === 'string' ? matcher(only) : (name: string) => only.includes(name)
   return family.cases.filter((golden) => matches(caseName(family, golden)))
 }
 

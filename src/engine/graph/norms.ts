@@ -23,14 +23,15 @@ export function groupNorm(
   name: string,
   channels: number,
   norm: NormSettings,
-  { shift, silu: activated = false }: GroupNormOptions = {},
+  options: GroupNormOptions = {},
 ): Value {
   if (hasFusedNorm(g, channels, norm)) {
-    return toChannelsFirst(g, fusedNorm(g, toChannelsLast(g, x), name, channels, norm, { shift, silu: activated }))
+    return toChannelsFirst(g, fusedNorm(g, toChannelsLast(g, x), name, channels, norm, options))
   }
+  const { shift } = options
   const shifted = shift ? g.node('Add', [x, g.node('Unsqueeze', [shift, g.ints([2, 3])])]) : x
   const normal = portableNorm(g, shifted, name, channels, norm)
-  return activated ? silu(g, normal) : normal
+  return options.silu ? silu(g, normal) : normal
 }
 
 /** An image as tokens, and the way back. */
@@ -101,13 +102,14 @@ function fusedNorm(
   name: string,
   channels: number,
   { groups, epsilon }: NormSettings,
-  { shift, silu: activated = false }: GroupNormOptions = {},
+  options: GroupNormOptions = {},
 ): Value {
+  const { shift } = options
   // CUDA's kernel takes the affine part in float32 only.
   const affine = ['weight', 'bias'].map((part) => toFloat32(g, g.weight(`${name}.${part}`, [channels])))
   // With a shift it is SkipGroupNorm, which spares a pass for the sum.
   return g.node(shift ? 'SkipGroupNorm' : 'GroupNorm', [x, ...affine, ...(shift ? [shift] : [])], {
-    attributes: { groups, activation: activated ? 1 : 0, channels_last: 1 },
+    attributes: { groups, activation: options.silu ? 1 : 0, channels_last: 1 },
     floats: { epsilon },
     domain: MICROSOFT,
   })

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { PORTABLE, type GraphTarget } from '../graph/target.js'
+import { findSwiftshader, useSwiftshader } from '../../../test/support/swiftshader.js'
 import type { Traffic } from '../ort/environment.js'
 import { liveNativeObjects } from '../ort/native.js'
 import { PROVIDERS, type Provider } from '../ort/provider.js'
@@ -23,6 +24,13 @@ const onCpu = (provider: Provider, target: GraphTarget = PORTABLE): Provider => 
   return { ...provider, memory: 'Cpu', target, append: () => undefined }
 }
 const OWN_MEMORY = onCpu(PROVIDERS.webgpu)
+
+const swiftshader = findSwiftshader()
+if (swiftshader) useSwiftshader(swiftshader)
+/** Where bytes are counted: what is counted on a real device of its own memory crossed in truth. */
+const COUNTED = [OWN_MEMORY, ...(swiftshader ? [PROVIDERS.webgpu] : [])].map(
+  (provider) => [`${provider.name} in ${provider.memory}`, provider] as const,
+)
 
 const LATENTS = [2, 4, 8, 8]
 const PROMPT = [2, 77, 32]
@@ -100,8 +108,8 @@ describe('a device with memory of its own', () => {
     expect(new Set(expected.map((values) => Buffer.from(values.buffer).toString('hex'))).size).toBe(4)
   })
 
-  it('gets the weights once; after that only latents, timestep and a new prompt cross', async () => {
-    host = openModelHost({ threads: 1, cacheDirectory: directory, provider: OWN_MEMORY })
+  it.each(COUNTED)('gets weights once, then latents, timestep and new prompts (%s)', async (_, provider) => {
+    host = openModelHost({ threads: 1, cacheDirectory: directory, provider })
     // The device is tried out once before anything is loaded.
     await host.graphs.target()
     const meter = createMeter()
@@ -125,8 +133,8 @@ describe('a device with memory of its own', () => {
     passes.release()
   })
 
-  it('computes overlays where the weights are: only the LoRA crosses, and nothing when it takes effect', async () => {
-    const model = await load()
+  it.each(COUNTED)('gets only the LoRA for an overlay, and nothing to use it (%s)', async (_, provider) => {
+    const model = await load(provider)
     const passes = createPasses(model)
     await passes.run(1, 1)
     const meter = createMeter()

@@ -34,10 +34,10 @@ const CUDA_OPTIONS = {
   cudnn_conv_algo_search: 'HEURISTIC',
   // Convolutions at 1024x1024 have fast algorithms that need more workspace than the default of 32 MiB.
   cudnn_conv_use_max_workspace: '1',
-  // Tensor cores want channels last; the layout's transposes cancel around the fused group norms.
-  prefer_nhwc: '1',
-  // What is float32 on a GPU is so because half precision would not do; TF32 has its mantissa.
-  use_tf32: '0',
+  // With channels last the runtime reorders a convolution's weights when a session is opened, but ours are bound later.
+  prefer_nhwc: '0',
+  // Without it cuDNN leaves out all algorithms of the tensor cores, also those in half precision.
+  use_tf32: '1',
   // CUDA graphs replay fixed addresses, but a copied input has a new one at each step.
   enable_cuda_graph: '0',
 } as const
