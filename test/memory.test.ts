@@ -1,5 +1,6 @@
 import { cpSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
+import { execa } from 'execa'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { JobEvent } from '../src/daemon/protocol/event.js'
 import type { Plan } from '../src/daemon/protocol/plan.js'
@@ -139,6 +140,27 @@ describe('a device that has memory for one model and its add-ons', () => {
       expect(kinds()).toEqual(['lora', 'model', 'controlnet', 'model'])
     } finally {
       await small.sandbox.dispose()
+    }
+  })
+})
+
+describe('a device whose memory ends in the middle of a job', () => {
+  // prlimit(1) is a part of every Linux system.
+  it.runIf(process.platform === 'linux')('fails that job with OUT_OF_MEMORY, and goes on', async () => {
+    const cluster = await startCluster(1)
+    try {
+      await draw(cluster.client, REQUEST)
+      const [{ pid }] = (await cluster.client.status()).devices
+      const addressSpace = Number(/VmSize:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) * 1024
+      await execa('prlimit', ['--pid', String(pid), `--as=${addressSpace + 60e6}`])
+      const failed = await failureOf(cluster, { ...REQUEST, width: 1024, height: 1024 })
+      expect(failed).toMatchObject({
+        error: { code: 'OUT_OF_MEMORY', message: expect.stringContaining('The device has no memory left; ') as string },
+      })
+      expectSamePixels(await draw(cluster.client, REQUEST), plain)
+      expect((await cluster.client.status()).devices).toMatchObject([{ pid, restarts: 0 }])
+    } finally {
+      await cluster.sandbox.dispose()
     }
   })
 })

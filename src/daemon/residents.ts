@@ -3,7 +3,8 @@ import { listControlNets, listLoras } from './models/adapters.js'
 import { listModels } from './models/registry.js'
 import type { DeviceMemoryStatus, Resident } from './protocol/status.js'
 import type { DeviceWorker } from './workers/device-worker.js'
-import type { Result, Resident as WorkerResident } from './workers/messages.js'
+import type { Result } from './workers/messages.js'
+import type { Resident as WorkerResident } from './workers/resident-messages.js'
 import { deadlineOf } from './workers/deadlines.js'
 
 /** What the workers keep in memory, and how much of it each device has. */

@@ -1,5 +1,6 @@
 import type { ModelHost } from '../../engine/networks/model-host.js'
-import type { Resident, Result } from './messages.js'
+import type { Result } from './messages.js'
+import type { Resident } from './resident-messages.js'
 
 /** What is resident on a device, and the account of its memory. */
 export function listResidents(host: ModelHost): Result<'residents'> {

@@ -9,6 +9,7 @@ import {
   ModelReferenceSchema,
   PartSchema,
 } from './passes/messages.js'
+import { EvictedSchema, MemorySchema, ResidentSchema } from './resident-messages.js'
 import { TensorHandleSchema } from './tensor-handle.js'
 
 /**
@@ -150,22 +151,6 @@ const RunResult = z.object({
   runtimeMs: z.number(),
 })
 
-/** Something that takes memory on a device. */
-export const ResidentSchema = z.object({
-  kind: z.enum(['model', 'controlnet', 'lora']),
-  path: z.string(),
-  /** lora: the model that the overlay is for, and the LoRAs that it is made of. */
-  model: z.string().optional(),
-  parts: z.array(z.object({ path: z.string(), scale: z.number() })).optional(),
-  byteLength: z.number(),
-  /** How many use it at this moment. */
-  uses: z.number(),
-  pinned: z.boolean(),
-  /** When it was last asked for, in milliseconds since the epoch. */
-  lastUsed: z.number(),
-})
-export type Resident = z.infer<typeof ResidentSchema>
-
 /** The result of each request. */
 export const RESULTS = {
   load: z.object({
@@ -192,8 +177,7 @@ export const RESULTS = {
   settle: z.object({}),
   residents: z.object({
     residents: z.array(ResidentSchema),
-    /** The account of the device's memory, in bytes; without a limit where there is none. */
-    memory: z.object({ limitBytes: z.number().optional(), usedBytes: z.number(), workBytes: z.number() }),
+    memory: MemorySchema,
   }),
   measure: z.object({
     encoderMs: z.number(),
@@ -235,15 +219,6 @@ export const ToWorkerSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('shutdown') }),
 ])
 export type ToWorker = z.infer<typeof ToWorkerSchema>
-
-/** Something that a worker released though it could have been used again; the engine's Evicted. */
-export const EvictedSchema = z.object({
-  kind: z.enum(['model', 'controlnet', 'lora']),
-  path: z.string(),
-  byteLength: z.number(),
-  /** What needed its memory; absent where it was over its cache's budget. */
-  neededFor: z.string().optional(),
-})
 
 /** Worker to daemon. `result` is validated by the schema of the request's method. */
 export const FromWorkerSchema = z.discriminatedUnion('type', [

@@ -1,6 +1,6 @@
-import { open } from 'node:fs/promises'
 import { openAdapter, type Adapter } from '../weights/adapter.js'
 import { identifyFile } from '../weights/file-hash.js'
+import { readAhead } from '../weights/read-ahead.js'
 import {
   matchAdapters,
   refusePartialMatch,
@@ -237,21 +237,4 @@ function refuseUnlessPartial(
 ): void {
   const strict = uses.filter((_, index) => !descriptions[index].partial).map(({ adapter }) => adapter)
   refusePartialMatch({ layers, unmatched: new Map([...unmatched].filter(([adapter]) => strict.includes(adapter))) })
-}
-
-const READ_BYTES = 4 * 2 ** 20
-
-/**
- * Reads a file through, on the system's threads, and forgets it: its pages are in the page cache then, so that no run and
- * no call of this thread waits for a slow disk.
- */
-async function readAhead(path: string): Promise<void> {
-  const file = await open(path, 'r').catch(() => undefined)
-  if (!file) return
-  try {
-    const buffer = Buffer.allocUnsafe(READ_BYTES)
-    while ((await file.read(buffer, 0, READ_BYTES, null)).bytesRead > 0);
-  } finally {
-    await file.close()
-  }
 }

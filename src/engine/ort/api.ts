@@ -170,6 +170,6 @@ export class OrtError extends SwiftdError {
     const code = isOutOfMemory(runtimeMessage) ? 'OUT_OF_MEMORY' : 'RUNTIME_ERROR'
     const advice =
       code === 'OUT_OF_MEMORY' ? 'The device has no memory left; make the image smaller, or fewer at once. ' : ''
-    super(code, `${advice}ONNX Runtime reports in ${operation}: ${runtimeMessage}`)
+    super(code, `${advice}ONNX Runtime reports in ${operation}: ${runtimeMessage.trim()}`)
   }
 }
