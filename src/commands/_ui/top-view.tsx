@@ -2,6 +2,7 @@ import { Box, render, Text, useInput } from 'ink'
 import { formatBytes } from '../../daemon/models/format.js'
 import type { Job } from '../../daemon/protocol/job.js'
 import type { DaemonStatus, DeviceStatus, Resident } from '../../daemon/protocol/status.js'
+import { isGpu } from '../../daemon/workers/devices.js'
 import { useTerminalSize } from './terminal-size.js'
 import { activeJobs, type Snapshot, type Throughput } from './top-model.js'
 
@@ -103,7 +104,7 @@ function DeviceRow({
       {columns >= 50 && progress && <Text color="green">{'█'.repeat(filled)}</Text>}
       {columns >= 50 && progress && <Text dimColor>{`${'░'.repeat(BAR - filled)} `}</Text>}
       {progress ? `step ${progress.step}/${progress.total}` : state}
-      <Text dimColor>{` · ${threads} ${threads === 1 ? 'thread' : 'threads'}`}</Text>
+      {!isGpu(name) && <Text dimColor>{` · ${threads} ${threads === 1 ? 'thread' : 'threads'}`}</Text>}
     </Text>
   )
 }

@@ -1,11 +1,12 @@
 import { describe, expect, it } from 'vitest'
 import { CUDA_NOT_INSTALLED, describeFailure, explainDeviceFailure, isDeviceLost, NO_NVIDIA_DRIVER } from './reasons.js'
 
+/** The runtime of 1.30 without the provider's files. */
 const PREFIX =
-  'ONNX Runtime reports in UpdateCUDAProviderOptions: /onnxruntime_src/onnxruntime/core/session/provider_bridge_ort.cc:1844 onnxruntime::Provider& onnxruntime::ProviderLibrary::Get() [ONNXRuntimeError] : 1 : FAIL : Failed to load library'
+  'ONNX Runtime reports in UpdateCUDAProviderOptions: /onnxruntime_src/onnxruntime/core/session/provider_bridge_ort.cc:1988 onnxruntime::Provider& onnxruntime::ProviderLibrary::Get() [ONNXRuntimeError] : 1 : FAIL : Failed to load library /package/bin'
 /** Messages as the sources of the runtime put them together, and as people reported them. */
 const LIBRARY = (missing: string) =>
-  `${PREFIX} libonnxruntime_providers_cuda.so with error: ${missing}: cannot open shared object file: No such file or directory`
+  `${PREFIX}/libonnxruntime_providers_cuda.so with error: ${missing}: cannot open shared object file: No such file or directory`
 const CUDA = (number: number, text: string) =>
   `ONNX Runtime reports in CreateSessionFromArray: CUDA failure ${number}: ${text} ; GPU=0 ; hostname=box ; expr=cudaSetDevice(info_.device_id); `
 
@@ -14,7 +15,7 @@ describe('why CUDA cannot be used', () => {
   const remedy = (message: string) => explainDeviceFailure('cuda', message).remedy
 
   it('is that the provider is not installed', () => {
-    const message = LIBRARY('/usr/lib/node_modules/onnxruntime-node/bin/libonnxruntime_providers_shared.so')
+    const message = LIBRARY('/package/bin/libonnxruntime_providers_shared.so')
     expect(explainDeviceFailure('cuda', message)).toEqual(CUDA_NOT_INSTALLED)
     expect(CUDA_NOT_INSTALLED.remedy).toContain('swiftd gpu install')
   })

@@ -6,7 +6,7 @@ import { pino } from 'pino'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { SWIFTD_VERSION } from '../protocol/version.js'
 import { superviseDevice, type DeviceWorker } from './device-worker.js'
-import { parseDevices } from './devices.js'
+import { gpuDevice, parseDevices, type DeviceSpec } from './devices.js'
 import { WORKER_PROTOCOL_VERSION } from './messages.js'
 import { createArena, type TensorArena } from './tensor-arena.js'
 import { startWorkerProcess, type WorkerProcess } from './worker-process.js'
@@ -33,7 +33,7 @@ afterEach(async () => {
 })
 
 /** Starts a small program in the worker's place. */
-function start(program: string): Promise<WorkerProcess> {
+function start(program: string, device: DeviceSpec = DEVICE): Promise<WorkerProcess> {
   const path = join(directory, 'worker.mjs')
   writeFileSync(path, program)
   const logFd = openSync(join(directory, 'log'), 'a')
@@ -44,7 +44,7 @@ function start(program: string): Promise<WorkerProcess> {
     cacheDirectory: directory,
     runtimeDirectory: directory,
   }
-  return startWorkerProcess(DEVICE, { ...context, entry: pathToFileURL(path) })
+  return startWorkerProcess(device, { ...context, entry: pathToFileURL(path) })
 }
 
 function supervise(program: () => string): DeviceWorker {
@@ -59,6 +59,13 @@ describe('worker process', () => {
       code: 'WORKER_LOST',
       message: expect.stringContaining('no runtime for this machine') as string,
     })
+  })
+
+  it('is told its provider and its card, and is shown no other GPU', async () => {
+    const told = `[...process.argv.slice(-2), process.env.CUDA_DEVICE_ORDER, process.env.CUDA_VISIBLE_DEVICES].join()`
+    const device = gpuDevice('cuda', 1, { name: 'Card', address: '0000:02:00.0' })
+    const starting = start(`process.send({ type: 'failed', reason: ${told} }, () => process.exit(1))`, device)
+    await expect(starting).rejects.toThrow('did not get ready: cuda,0000:02:00.0,PCI_BUS_ID,1.')
   })
 
   it('is refused when it is of another version', async () => {

@@ -32,6 +32,9 @@ const COUNTED = [OWN_MEMORY, ...(swiftshader ? [PROVIDERS.webgpu] : [])].map(
   (provider) => [`${provider.name} in ${provider.memory}`, provider] as const,
 )
 
+/** A device in software compiles each shader of its own. */
+const SLOW = { timeout: 300_000 }
+
 const LATENTS = [2, 4, 8, 8]
 const PROMPT = [2, 77, 32]
 const latentBytes = tensorBytes('float32', LATENTS)
@@ -108,7 +111,7 @@ describe('a device with memory of its own', () => {
     expect(new Set(expected.map((values) => Buffer.from(values.buffer).toString('hex'))).size).toBe(4)
   })
 
-  it.each(COUNTED)('gets weights once, then latents, timestep and new prompts (%s)', async (_, provider) => {
+  it.each(COUNTED)('gets weights once, then latents, timestep and new prompts (%s)', SLOW, async (_, provider) => {
     host = openModelHost({ threads: 1, cacheDirectory: directory, provider })
     // The device is tried out once before anything is loaded.
     await host.graphs.target()
@@ -133,7 +136,7 @@ describe('a device with memory of its own', () => {
     passes.release()
   })
 
-  it.each(COUNTED)('gets only the LoRA for an overlay, and nothing to use it (%s)', async (_, provider) => {
+  it.each(COUNTED)('gets only the LoRA for an overlay, and nothing to use it (%s)', SLOW, async (_, provider) => {
     const model = await load(provider)
     const passes = createPasses(model)
     await passes.run(1, 1)

@@ -23,6 +23,7 @@ describe('the providers', () => {
       'graph/residual-sum.ts',
       'graph/target.ts',
       'ort/provider.ts',
+      'provider-name.ts',
     ])
     const { cuda, webgpu } = PROVIDERS
     expect(Object.keys(cuda).sort()).toEqual(Object.keys(webgpu).sort())
