@@ -18,7 +18,7 @@ import { createApp } from './server/app.js'
 import { closeSocket, listenOnSocket } from './server/listen.js'
 import { createNotify, takeInheritedSocket } from './systemd.js'
 import { preloadAtStart } from './preload-at-start.js'
-import { createResidentList } from './residents.js'
+import { createResidentList, type MemoryStatus } from './residents.js'
 import { superviseDevice } from './workers/device-worker.js'
 import { createArena } from './workers/tensor-arena.js'
 import { startWorkerProcess } from './workers/worker-process.js'
@@ -71,8 +71,9 @@ async function start(unlock: () => void): Promise<void> {
     run: (job, placement) => runJob(job, placement, context),
   })
 
-  const residents = createResidentList(workers)
-  const status = async (): Promise<DaemonStatus> => ({
+  const memoryStatus = createResidentList(workers)
+  const status = async (): Promise<DaemonStatus> => describe(await memoryStatus())
+  const describe = ({ residents, memory }: MemoryStatus): DaemonStatus => ({
     version: SWIFTD_VERSION,
     protocolVersion: PROTOCOL_VERSION,
     pid: process.pid,
@@ -81,12 +82,13 @@ async function start(unlock: () => void): Promise<void> {
     logFile: paths.logFile,
     devices: workers.map((worker) => {
       const job = queue.running.get(worker)
-      return { ...worker.status, ...(job && { state: 'busy', jobId: job.id }) }
+      const account = memory.get(worker.device.name)
+      return { ...worker.status, ...(job && { state: 'busy', jobId: job.id }), ...(account && { memory: account }) }
     }),
     roles: { base: [...roles.base], controlNet: [...roles.controlNet] },
     jobs: { queued: queue.queued, queueLimit: queue.limit, running: queue.runningJobs, finished: store.finished },
     arena: { used: arena.used, size: arena.size },
-    residents: await residents(),
+    residents: [...residents],
   })
   const control = {
     status,

@@ -13,6 +13,7 @@ import { controlWindows, jobControls } from './control-plan.js'
 import { engineRequest } from './engine-request.js'
 import { imageTexts } from './image-metadata.js'
 import type { JobRecord } from './job.js'
+import { jobWork } from './job-work.js'
 import { createPreviews } from './previews.js'
 import { chooseScheduler } from './scheduler-choice.js'
 import { hashWeights } from './weight-hashes.js'
@@ -72,7 +73,8 @@ function openRun(
   const checkpoint = openCheckpoint(request.modelPath, request.modelOptions)
   let appliedAt: number | undefined
   const stages = createRemoteStages({
-    ...{ placement, arena, checkpoint, modelOptions: request.modelOptions, signal: job.signal },
+    ...{ job: job.id, work: jobWork(request, checkpoint), placement, arena, checkpoint },
+    ...{ modelOptions: request.modelOptions, signal: job.signal },
     ...(adapters.uses.length > 0 && { adapters: { uses: adapters.uses, inText: adapters.inText } }),
     controls: jobControls(job),
     onRestart: (device, reason) => job.emit({ type: 'worker-restarted', device, step: job.step, reason }),

@@ -1,26 +1,13 @@
-const BYTE_UNITS = ['B', 'kB', 'MB', 'GB', 'TB']
-const COUNT_UNITS = ['', 'K', 'M', 'B']
+import { scaleByThousands } from '../../engine/format-bytes.js'
 
-/** A size for people, in powers of 1000 as disks and model sites count: `2.1 GB`. */
-export function formatBytes(bytes: number): string {
-  const { value, unit } = scale(bytes, BYTE_UNITS)
-  return `${value} ${unit}`
-}
+export { formatBytes } from '../../engine/format-bytes.js'
+
+const COUNT_UNITS = ['', 'K', 'M', 'B']
 
 /** A number of parameters as the field writes it: `859.5M`. */
 export function formatCount(count: number): string {
-  const { value, unit } = scale(count, COUNT_UNITS)
+  const { value, unit } = scaleByThousands(count, COUNT_UNITS)
   return `${value}${unit}`
-}
-
-function scale(number: number, units: readonly string[]): { value: string; unit: string } {
-  let value = number
-  let index = 0
-  while (value >= 999.95 && index < units.length - 1) {
-    value /= 1000
-    index++
-  }
-  return { value: index === 0 ? String(value) : value.toFixed(1), unit: units[index] }
 }
 
 const STEPS = [

@@ -7,6 +7,17 @@ import { z } from 'zod'
 export const DeviceStateSchema = z.enum(['starting', 'idle', 'busy', 'failed', 'stopped'])
 export type DeviceState = z.infer<typeof DeviceStateSchema>
 
+/** The account of a device's memory, in bytes. */
+export const DeviceMemoryStatusSchema = z.object({
+  /** What may be on it at once. */
+  limitBytes: z.number().optional(),
+  /** Weights, overlays and working memory; on a CPU the weights are mapped pages of their files. */
+  usedBytes: z.number(),
+  /** Of that: what the runtime keeps for its runs. */
+  workBytes: z.number(),
+})
+export type DeviceMemoryStatus = z.infer<typeof DeviceMemoryStatusSchema>
+
 export const DeviceStatusSchema = z.object({
   /** For example `cpu:0`. */
   name: z.string(),
@@ -19,6 +30,8 @@ export const DeviceStatusSchema = z.object({
   /** Why the last worker died. */
   reason: z.string().optional(),
   jobId: z.string().optional(),
+  /** Absent until its worker has told. */
+  memory: DeviceMemoryStatusSchema.optional(),
 })
 export type DeviceStatus = z.infer<typeof DeviceStatusSchema>
 

@@ -1,11 +1,10 @@
-import { statSync } from 'node:fs'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import type { AdapterCache, CachedAdapters } from '../../engine/networks/adapter-cache.js'
-import type { BaseModel } from '../../engine/networks/base-model.js'
+import type { CachedAdapters } from '../../engine/networks/adapter-cache.js'
 import { denoise } from '../../engine/pipeline/denoise.js'
 import { readPlan, rowsOf } from './denoise-message.js'
 import { measurePass } from './measure-pass.js'
-import type { DenoiseProgress, Method, Parameters, Resident, Result } from './messages.js'
+import { listResidents } from './list-residents.js'
+import type { DenoiseProgress, Method, Parameters, Result } from './messages.js'
 import { measureMessage } from './passes/measure-message.js'
 import type { PeerServer } from './passes/peer-server.js'
 import { openPlacedStages } from './passes/placed-stages.js'
@@ -26,75 +25,98 @@ export type Handlers = {
 export function createHandlers(state: WorkerState, arena: ArenaView, peers: Pick<PeerServer, 'settle'>): Handlers {
   const { host, tensor } = state
   return {
-    load: ({ model }) => state.load(model),
+    load: ({ model, job, work }) => state.load(model, { job, work }),
     async unload({ model: { path } }) {
       await state.unload(path)
       return {}
     },
-    async encodePrompt({ model: reference, tokens, clipSkip, adapters, hiddenStates, pooled }, { signal }) {
-      const out = { hiddenStates: tensor(hiddenStates), ...(pooled && { pooled: tensor(pooled) }) }
-      const model = state.modelOf(reference)
-      if (!adapters) return model.encodePrompt(tokens, clipSkip, out, { signal })
-      const lease = await host.adapters.acquire(model, adapters)
-      try {
-        return await model.encodePrompt(tokens, clipSkip, out, { signal, adapters: lease.value.textEncoders })
-      } finally {
-        lease.end()
-      }
-    },
-    async prepareControlNet({ path, base, picture, pinned }) {
-      const began = performance.now()
-      const reference = state.controlNetReference(path, base)
-      const cached = host.controlNets.has(reference)
-      const lease = await host.controlNets.acquire(reference)
-      try {
-        if (pinned !== undefined) host.controlNets.pin(reference, pinned)
-        if (picture) (await lease.value.conditioningOf(picture.pictureKey, tensor(picture.picture))).end()
-        return { cached, byteLength: lease.value.byteLength, elapsedMs: performance.now() - began }
-      } finally {
-        lease.end()
-      }
-    },
-    prepareAdapters: ({ model, adapters, whole }) =>
-      prepareAdapters(host.adapters, state.modelOf(model), adapters, whole),
-    async settle() {
+    encodePrompt: (parameters, { signal }) => encodePrompt(state, parameters, signal),
+    prepareControlNet: (parameters) => prepareControlNet(state, parameters),
+    prepareAdapters: (parameters) => prepareAdapters(state, parameters),
+    async settle({ job }) {
       await peers.settle()
+      if (job !== undefined) state.settle(job)
       await host.adapters.trim()
       await host.controlNets.trim()
       return {}
     },
-    residents: async () => ({ residents: await listResidents(state) }),
+    residents: () => Promise.resolve(listResidents(host)),
     measure: (parameters, { signal }) => measurePass(state, parameters, signal),
     measureMessage: async ({ peer }, { signal }) => ({ messageMs: await measureMessage(state, peer, signal) }),
     denoise: (parameters, context) => runDenoise(state, arena, parameters, context),
     decodeLatents: ({ model, latents, out }, { signal }) =>
-      state.modelOf(model).decodeLatents(tensor(latents), tensor(out), signal),
+      state.withModel(model, async (loaded) => {
+        await host.prepare(loaded.checkpoint, { decode: latents.dims })
+        return loaded.decodeLatents(tensor(latents), tensor(out), signal)
+      }),
     encodeImage: ({ model, image, out }, { signal }) =>
-      state.modelOf(model).encodeImage(tensor(image), tensor(out), signal),
+      state.withModel(model, async (loaded) => {
+        await host.prepare(loaded.checkpoint, { encode: image.dims })
+        return loaded.encodeImage(tensor(image), tensor(out), signal)
+      }),
   }
 }
 
-async function prepareAdapters(
-  cache: AdapterCache,
-  model: BaseModel,
-  descriptions: Parameters<'prepareAdapters'>['adapters'],
-  whole: boolean,
+function encodePrompt(
+  state: WorkerState,
+  { model: reference, tokens, clipSkip, adapters, hiddenStates, pooled }: Parameters<'encodePrompt'>,
+  signal: AbortSignal,
+): Promise<Result<'encodePrompt'>> {
+  const { host, tensor } = state
+  const out = { hiddenStates: tensor(hiddenStates), ...(pooled && { pooled: tensor(pooled) }) }
+  return state.withModel(reference, async (model) => {
+    if (!adapters) return model.encodePrompt(tokens, clipSkip, out, { signal })
+    const lease = await host.adapters.acquire(model, adapters)
+    try {
+      return await model.encodePrompt(tokens, clipSkip, out, { signal, adapters: lease.value.textEncoders })
+    } finally {
+      lease.end()
+    }
+  })
+}
+
+async function prepareControlNet(
+  state: WorkerState,
+  { path, base, picture, pinned, job, pass }: Parameters<'prepareControlNet'>,
+): Promise<Result<'prepareControlNet'>> {
+  const began = performance.now()
+  const { controlNets } = state.host
+  const reference = state.controlNetReference(path, base)
+  const cached = controlNets.has(reference)
+  const lease = await controlNets.acquire(reference)
+  try {
+    if (pinned !== undefined) controlNets.pin(reference, pinned)
+    await controlNets.prepare(reference, { ...(pass && { pass }), ...(picture && { picture: picture.picture.dims }) })
+    if (picture) (await lease.value.conditioningOf(picture.pictureKey, state.tensor(picture.picture))).end()
+    return { cached, byteLength: lease.value.byteLength, elapsedMs: performance.now() - began }
+  } finally {
+    state.hold(job, lease)
+  }
+}
+
+function prepareAdapters(
+  state: WorkerState,
+  { model: reference, adapters, whole, job }: Parameters<'prepareAdapters'>,
 ): Promise<Result<'prepareAdapters'>> {
   const began = performance.now()
-  const before = new Set<CachedAdapters>(cache.entries().map(({ value }) => value))
-  const lease = await cache.acquire(model, descriptions)
-  try {
-    lease.value.begin()
-    if (whole) await lease.value.whole()
-    const { unmatched, byteLength, runtimeMs } = lease.value
-    return {
-      ...{ cached: before.has(lease.value), byteLength, runtimeMs },
-      unmatched: [...unmatched].flatMap(([path, layers]) => (layers.length > 0 ? [{ path, layers: [...layers] }] : [])),
-      elapsedMs: performance.now() - began,
+  const { adapters: cache } = state.host
+  return state.withModel(reference, async (model) => {
+    const before = new Set<CachedAdapters>(cache.entries().map(({ value }) => value))
+    const lease = await cache.acquire(model, adapters)
+    try {
+      lease.value.begin()
+      if (whole) await lease.value.whole()
+      const { unmatched, byteLength, runtimeMs } = lease.value
+      const partly = [...unmatched].filter(([, layers]) => layers.length > 0)
+      return {
+        ...{ cached: before.has(lease.value), byteLength, runtimeMs },
+        unmatched: partly.map(([path, layers]) => ({ path, layers: [...layers] })),
+        elapsedMs: performance.now() - began,
+      }
+    } finally {
+      state.hold(job, lease)
     }
-  } finally {
-    lease.end()
-  }
+  })
 }
 
 async function runDenoise(
@@ -150,39 +172,4 @@ function createStepReport(send: (steps: DenoiseProgress[]) => void) {
       return nextTurn()
     },
   }
-}
-
-async function listResidents({ host, lastUseOf }: WorkerState): Promise<Resident[]> {
-  const models = (await host.models()).map(({ checkpoint }): Resident => {
-    const files = [...checkpoint.textEncoders, checkpoint.unet, checkpoint.vae].map(({ weightsPath }) => weightsPath)
-    const byteLength = [...new Set(files)].reduce(
-      (sum, file) => sum + (statSync(file, { throwIfNoEntry: false })?.size ?? 0),
-      0,
-    )
-    return {
-      kind: 'model',
-      path: checkpoint.path,
-      byteLength,
-      uses: 0,
-      pinned: false,
-      lastUsed: lastUseOf(checkpoint.path),
-    }
-  })
-  const controlNets = host.controlNets.entries().map(({ value, uses, pinned, lastUsed }): Resident => {
-    return { kind: 'controlnet', path: value.path, byteLength: value.byteLength, uses, pinned, lastUsed }
-  })
-  const overlays = host.adapters.entries().map(({ value, uses, pinned, lastUsed }): Resident => {
-    const parts = value.descriptions.map(({ path, scale }) => ({ path, scale }))
-    return {
-      kind: 'lora',
-      path: parts[0].path,
-      parts,
-      model: value.model,
-      byteLength: value.byteLength,
-      uses,
-      pinned,
-      lastUsed,
-    }
-  })
-  return [...models, ...controlNets, ...overlays]
 }

@@ -1,8 +1,10 @@
 import type { Placement } from '../placement/placement.js'
 import { createCrewMember, type CrewMember } from './crew.js'
 import { deadlineOf } from './deadlines.js'
+import type { DeviceWorker } from './device-worker.js'
 import type { RemoteControl } from './denoise-message.js'
 import type { Parameters, Result } from './messages.js'
+import { splitRows } from './parts.js'
 import type { ModelReference } from './passes/messages.js'
 import type { WorkerProcess } from './worker-process.js'
 
@@ -31,7 +33,18 @@ export interface JobCrew {
   beginAdapters(): Promise<void>
 }
 
+/** The shapes of a job's largest calls. */
+export interface JobWork extends Pick<NonNullable<Parameters<'load'>['work']>, 'decode' | 'encode'> {
+  /** The whole batch of the UNet, (B, C, h, w). */
+  readonly pass: Dims
+}
+
+type Dims = readonly [number, number, number, number]
+
 export interface JobCrewOptions {
+  /** The job's id: workers keep for it what it uses. */
+  readonly job: string
+  readonly work: JobWork
   readonly placement: Placement
   readonly model: ModelReference
   readonly adapters?: Parameters<'prepareAdapters'>['adapters']
@@ -44,23 +57,30 @@ export interface JobCrewOptions {
 }
 
 export function createJobCrew(options: JobCrewOptions): JobCrew {
-  const { placement, model, adapters, controls, signal, onLoaded, onPrepared } = options
+  const { job, work, placement, model, adapters, controls, signal, onLoaded, onPrepared } = options
   const tellPrepared = (
     { peer: { device } }: WorkerProcess,
     what: Pick<Prepared, 'kind' | 'paths'>,
     { cached, byteLength, elapsedMs }: Result<'prepareControlNet' | 'prepareAdapters'>,
   ): void => onPrepared?.({ device, ...what, cached, byteLength, elapsedMs })
 
-  const prepareModel = async (worker: WorkerProcess): Promise<void> => {
-    onLoaded(await worker.request('load', { model }, { signal, deadlineMs: deadlineOf('load') }))
+  const modelMember = (device: DeviceWorker, work: Parameters<'load'>['work']): CrewMember => {
+    const prepare = async (worker: WorkerProcess): Promise<void> => {
+      onLoaded(await worker.request('load', { model, job, work }, { signal, deadlineMs: deadlineOf('load') }))
+    }
+    return createCrewMember(device, prepare, signal)
   }
-  const base = createCrewMember(placement.base, prepareModel, signal)
-  const second = placement.second && createCrewMember(placement.second, prepareModel, signal)
-  const text = placement.text && createCrewMember(placement.text, prepareModel, signal)
+  const [batch, ...image] = work.pass
+  const [[, firstRows]] = placement.second ? splitRows(batch) : [[0, batch]]
+  const pass: Parameters<'load'>['work'] = { pass: [firstRows, ...image], controls: controls.length }
+  const pictures = { decode: work.decode, encode: work.encode }
+  const base = modelMember(placement.base, { ...pass, ...(!placement.text && pictures) })
+  const second = placement.second && modelMember(placement.second, pass)
+  const text = placement.text && modelMember(placement.text, pictures)
 
   const controlMember = (index: number, device = placement.controlNets[index] ?? placement.base): CrewMember => {
     const { path, picture, pictureKey } = controls[index]
-    const request = { path, base: model, picture: { picture, pictureKey } }
+    const request = { path, base: model, picture: { picture, pictureKey }, job, pass: pass.pass }
     const prepare = async (worker: WorkerProcess): Promise<void> => {
       const ask = { signal, deadlineMs: deadlineOf('prepareControlNet') }
       const prepared = await worker.request('prepareControlNet', request, ask)
@@ -81,7 +101,7 @@ export function createJobCrew(options: JobCrewOptions): JobCrew {
     if (!adapters) return
     const worker = await member.ready()
     const ask = { signal, deadlineMs: deadlineOf('prepareAdapters') }
-    const prepared = await worker.request('prepareAdapters', { model, adapters, whole: false }, ask)
+    const prepared = await worker.request('prepareAdapters', { model, adapters, whole: false, job }, ask)
     tellPrepared(worker, { kind: 'lora', paths: adapters.map(({ path }) => path) }, prepared)
   }
 

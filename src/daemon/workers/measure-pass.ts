@@ -1,5 +1,5 @@
 import { residualDims } from '../../engine/graph/trunk-shapes.js'
-import { promptDims } from '../../engine/networks/base-model.js'
+import { promptDims, type BaseModel } from '../../engine/networks/base-model.js'
 import { allocateTensor, type LocalTensor } from '../../engine/pipeline/local-tensor.js'
 import type { Parameters, Result } from './messages.js'
 import type { WorkerState } from './worker-state.js'
@@ -10,14 +10,24 @@ const ENOUGH_MS = 250
 
 /**
  * Times one pass of a UNet, and of a ControlNet, on this device, on zeros: how long it takes does not depend on the values.
+ * @throws SwiftdError OUT_OF_MEMORY if the device is too small for it
  */
-export async function measurePass(
+export function measurePass(
   state: WorkerState,
+  parameters: Parameters<'measure'>,
+  signal: AbortSignal,
+): Promise<Result<'measure'>> {
+  return state.withModel(parameters.model, (model) => measureWith(state, model, parameters, signal))
+}
+
+async function measureWith(
+  state: WorkerState,
+  model: BaseModel,
   { model: reference, latents, controlNet }: Parameters<'measure'>,
   signal: AbortSignal,
 ): Promise<Result<'measure'>> {
-  const model = state.modelOf(reference)
   const { unet } = model.checkpoint
+  await state.host.prepare(model.checkpoint, { pass: latents })
   const [batch, , height, width] = latents
   const { hiddenStates, pooled } = promptDims(model.checkpoint)
   const held: LocalTensor[] = []
@@ -43,7 +53,10 @@ export async function measurePass(
     try {
       const { network } = lease.value
       const scale = model.checkpoint.vaeScale
-      const { conditioning } = await network.embed(tensor([1, 3, height * scale, width * scale]), signal)
+      const picture = [1, 3, height * scale, width * scale]
+      const described = state.controlNetReference(controlNet, reference)
+      await state.host.controlNets.prepare(described, { pass: latents, picture })
+      const { conditioning } = await network.embed(tensor(picture), signal)
       const control = { ...inputs, sample: tensor([batch, network.config.in_channels, height, width]) }
       const residuals = residualDims(network.shapes, control.sample.dims).map(tensor)
       const runs = await repeat(() => network.run(control, conditioning, residuals, signal))

@@ -10,6 +10,7 @@ import {
   PartSchema,
   PeerSchema,
 } from './passes/messages.js'
+import { EvictedSchema, MemorySchema, ResidentSchema } from './resident-messages.js'
 import { TensorHandleSchema } from './tensor-handle.js'
 
 /**
@@ -20,15 +21,20 @@ import { TensorHandleSchema } from './tensor-handle.js'
  *   the tensors of the request, so the daemon must not release them.
  * - `cancel` names a request; it has no answer of its own. Cancelling what is already answered does nothing.
  * - Tensors stay in the arena; messages carry handles. A worker keeps nothing of a job between requests but what can be
- *   made again: overlays of LoRAs, ControlNets.
+ *   made again: models, overlays of LoRAs, ControlNets. What a request names a job for stays until the job has settled.
+ * - `evicted` comes at any time.
  */
-export const WORKER_PROTOCOL_VERSION = 2
+export const WORKER_PROTOCOL_VERSION = 3
 
 /** The descriptor by which a worker inherits the arena, next after its output; its IPC channel takes the one after. */
 export const ARENA_FD = 3
 
 const model = ModelReferenceSchema
 const dims = z.array(z.int().min(1))
+/** (N, C, H, W) */
+const imageDims = z.tuple([z.int().min(1), z.int().min(1), z.int().min(1), z.int().min(1)])
+/** The job that keeps what the request makes resident, until it settles. */
+const job = z.string().min(1).optional()
 
 /** The engine's NoiseDescription; seeds are decimal, since JSON's numbers do not hold 64 bits. */
 const NoiseDescriptionSchema = z.object({
@@ -67,9 +73,21 @@ export type DenoisePlanMessage = z.infer<typeof DenoisePlanSchema>
 
 /** The parameters of each request. */
 export const PARAMETERS = {
-  /** Makes a checkpoint resident; does nothing if it is. */
-  load: z.object({ model }),
-  /** Forgets a checkpoint, however it was opened. */
+  /** Makes a checkpoint resident; does nothing if it is. With `work` it also makes sure that the work has its memory. */
+  load: z.object({
+    model,
+    job,
+    /** The shapes of the largest calls that will follow; the engine's ModelWork. */
+    work: z
+      .object({
+        pass: imageDims.optional(),
+        controls: z.int().min(0).optional(),
+        decode: imageDims.optional(),
+        encode: imageDims.optional(),
+      })
+      .optional(),
+  }),
+  /** Forgets a checkpoint, however it was opened, unless somebody uses it. */
   unload: z.object({ model }),
   encodePrompt: z.object({
     model,
@@ -87,6 +105,9 @@ export const PARAMETERS = {
     picture: ControlReferenceSchema.pick({ picture: true, pictureKey: true }).optional(),
     /** Keep it whatever the budget says, or no longer. */
     pinned: z.boolean().optional(),
+    job,
+    /** (B, C, h, w) of its passes, which will have their memory. */
+    pass: imageDims.optional(),
   }),
   /** Opens LoRAs for a model and begins to compute their overlays. */
   prepareAdapters: z.object({
@@ -94,16 +115,17 @@ export const PARAMETERS = {
     adapters: AdaptersSchema,
     /** Answer when the UNet's overlay is there, too. */
     whole: z.boolean(),
+    job,
   }),
-  /** Releases what is over the budgets, after the work of processes that are gone has stopped. */
-  settle: z.object({}),
+  /** Lets go of what a job kept and releases what is over the budgets, after the work of processes that are gone has stopped. */
+  settle: z.object({ job }),
   /** Tells what is resident. */
   residents: z.object({}),
   /** Times one pass of a model, and of ControlNets, with made-up inputs. */
   measure: z.object({
     model,
     /** (B, C, h, w) */
-    latents: z.tuple([z.int().min(1), z.int().min(1), z.int().min(1), z.int().min(1)]),
+    latents: imageDims,
     controlNet: z.string().optional(),
   }),
   /** Times messages to another worker and their answers. */
@@ -132,22 +154,6 @@ const RunResult = z.object({
   runtimeMs: z.number(),
 })
 
-/** Something that takes memory on a device. */
-export const ResidentSchema = z.object({
-  kind: z.enum(['model', 'controlnet', 'lora']),
-  path: z.string(),
-  /** lora: the model that the overlay is for, and the LoRAs that it is made of. */
-  model: z.string().optional(),
-  parts: z.array(z.object({ path: z.string(), scale: z.number() })).optional(),
-  byteLength: z.number(),
-  /** How many use it at this moment. */
-  uses: z.number(),
-  pinned: z.boolean(),
-  /** When it was last asked for, in milliseconds since the epoch. */
-  lastUsed: z.number(),
-})
-export type Resident = z.infer<typeof ResidentSchema>
-
 /** The result of each request. */
 export const RESULTS = {
   load: z.object({
@@ -172,7 +178,10 @@ export const RESULTS = {
     elapsedMs: z.number(),
   }),
   settle: z.object({}),
-  residents: z.object({ residents: z.array(ResidentSchema) }),
+  residents: z.object({
+    residents: z.array(ResidentSchema),
+    memory: MemorySchema,
+  }),
   measure: z.object({
     encoderMs: z.number(),
     decoderMs: z.number(),
@@ -223,6 +232,7 @@ export const FromWorkerSchema = z.discriminatedUnion('type', [
   /** Steps on the way to the answer of a `denoise` request, in order; quick ones come several at a time. */
   z.object({ type: z.literal('progress'), id, steps: z.array(DenoiseProgressSchema).min(1) }),
   z.object({ type: z.literal('result'), id, result: z.unknown() }),
+  z.object({ type: z.literal('evicted'), evicted: EvictedSchema }),
   z.object({
     ...{ type: z.literal('error'), id, error: WireErrorSchema },
     /** The device of another worker that was lost or did not answer in time. */

@@ -5,7 +5,7 @@ import type { Placement } from '../placement/placement.js'
 import { isWorkerLost, type CrewMember } from './crew.js'
 import { deadlineOf } from './deadlines.js'
 import { handleOf, type RemoteAdapters, type RemoteControl } from './denoise-message.js'
-import { createJobCrew, type Prepared } from './job-crew.js'
+import { createJobCrew, type JobWork, type Prepared } from './job-crew.js'
 import type { Parameters, Result } from './messages.js'
 import { createRecovery } from './recovery.js'
 import { createRemoteDenoise, type AdaptersApplied } from './remote-denoise.js'
@@ -23,6 +23,10 @@ export interface JobControl {
 }
 
 export interface RemoteStagesOptions {
+  /** The job's id. */
+  readonly job: string
+  /** The shapes of its largest calls, which the devices make room for before anything runs. */
+  readonly work: JobWork
   readonly placement: Placement
   readonly arena: TensorArena
   readonly checkpoint: Checkpoint
@@ -67,7 +71,7 @@ export interface RemoteStages extends Stages {
  * loses nothing but the request in flight. That one is sent again to the replacement: whoever uses the stages does not notice.
  */
 export function createRemoteStages(options: RemoteStagesOptions): RemoteStages {
-  const { placement, arena, checkpoint, modelOptions, controls = [], signal } = options
+  const { job, work, placement, arena, checkpoint, modelOptions, controls = [], signal } = options
   const { uses, inText = false } = options.adapters ?? {}
   const model = { path: checkpoint.path, ...(modelOptions && { options: modelOptions }) }
   const tensors = new Set<ArenaTensor>()
@@ -96,7 +100,7 @@ export function createRemoteStages(options: RemoteStagesOptions): RemoteStages {
     return { key: String(index), path, base: model, picture: shared.handle, pictureKey }
   })
   const crew = createJobCrew({
-    ...{ placement, model, controls: remoteControls, signal },
+    ...{ job, work, placement, model, controls: remoteControls, signal },
     ...(uses && { adapters: uses }),
     onLoaded: (loaded) => (promptDims = loaded.promptDims),
     ...(options.onPrepared && { onPrepared: options.onPrepared }),
@@ -197,15 +201,18 @@ export function createRemoteStages(options: RemoteStagesOptions): RemoteStages {
     },
     async close() {
       await Promise.allSettled(inFlight)
-      await settle([base, ...crew.others])
+      await settle(job, [base, ...crew.others])
       for (const tensor of [...tensors]) tensor.release()
     },
   }
 }
 
-/** Waits until the workers have stopped all work whose asker is gone; a worker that is gone itself has. */
-async function settle(members: readonly CrewMember[]): Promise<void> {
+/**
+ * Waits until the workers have stopped all work whose asker is gone, and have let go of what they kept for the job; a worker
+ * that is gone itself has.
+ */
+async function settle(job: string, members: readonly CrewMember[]): Promise<void> {
   const workers = new Set(members.flatMap(({ worker }) => (worker?.alive ? [worker] : [])))
-  const asked = [...workers].map((worker) => worker.request('settle', {}, { deadlineMs: deadlineOf('settle') }))
+  const asked = [...workers].map((worker) => worker.request('settle', { job }, { deadlineMs: deadlineOf('settle') }))
   await Promise.allSettled(asked)
 }

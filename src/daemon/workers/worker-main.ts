@@ -38,14 +38,15 @@ process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'))
 
 try {
   const arena = openArena(ARENA_FD, Number(arenaBytes))
-  const memoryBytes = address === '' ? undefined : await freeBytesOf(address)
+  const memoryBytes = workerMemoryLimit(process.env, address === '' ? undefined : await freeBytesOf(address))
   const host = openModelHost({
     threads: Number(threads),
     provider,
-    ...(memoryBytes !== undefined && { memoryBytes }),
     cacheDirectory,
-    budgets: workerBudgets(),
-    memoryLimit: workerMemoryLimit(),
+    device: deviceName,
+    memoryBytes,
+    budgets: workerBudgets(memoryBytes),
+    onEvicted: (evicted) => send({ type: 'evicted', evicted }),
   })
   // A GPU that cannot be opened is told of here, not by the first job.
   if (provider !== 'cpu') await proveDevice(host.graphs)

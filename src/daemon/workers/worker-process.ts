@@ -98,6 +98,7 @@ export async function startWorkerProcess(device: DeviceSpec, context: WorkerCont
       if (!message.success) logger.error({ value }, 'the worker sent a message that is not part of the protocol')
       else if (message.data.type === 'hello') resolve(message.data)
       else if (message.data.type === 'failed') endedBecause ??= message.data.reason
+      else if (message.data.type === 'evicted') logger.info({ evicted: message.data.evicted }, 'released from memory')
       else channel.receive(message.data)
     })
   })

@@ -1,9 +1,10 @@
 import { promptDims, type BaseModel } from '../../engine/networks/base-model.js'
 import type { CachedControlNet, ControlNetReference } from '../../engine/networks/control-cache.js'
+import type { ModelWork } from '../../engine/networks/graph-work.js'
 import type { ModelHost } from '../../engine/networks/model-host.js'
 import type { Lease } from '../../engine/networks/residency.js'
 import type { NativeTensor } from '../../engine/tensor.js'
-import { openCheckpoint } from '../../engine/weights/checkpoint.js'
+import { openCheckpoint, type Checkpoint } from '../../engine/weights/checkpoint.js'
 import { openControlNetComponent } from '../../engine/weights/controlnet-file.js'
 import type { ModelReference } from './passes/messages.js'
 import type { ArenaView } from './tensor-arena.js'
@@ -18,18 +19,29 @@ export interface WorkerState {
   readonly peerDeadlineMs: number
   /** Finds a tensor of the arena. */
   readonly tensor: (handle: TensorHandle) => NativeTensor
-  /** Makes a checkpoint resident; does nothing if it is. */
-  load(reference: ModelReference): Promise<{ promptDims: ReturnType<typeof promptDims> }>
-  /** Forgets a checkpoint, however it was opened. */
+  /**
+   * Makes a checkpoint resident as its files are now; does nothing if it is.
+   * @param job keeps it until it settles
+   * @param work gets its memory
+   */
+  load(
+    reference: ModelReference,
+    options?: { readonly job?: string; readonly work?: ModelWork },
+  ): Promise<{ promptDims: ReturnType<typeof promptDims> }>
+  /** Forgets a checkpoint, however it was opened, unless somebody uses it. */
   unload(path: string): Promise<void>
-  /** A checkpoint that is resident. */
-  modelOf(reference: ModelReference): BaseModel
-  /** When a checkpoint was last asked for, in milliseconds since the epoch; 0 if never. */
-  readonly lastUseOf: (path: string) => number
+  /** A checkpoint, made resident if it is not: it stays until the lease ends. */
+  model(reference: ModelReference): Promise<Lease<BaseModel>>
+  /** Runs a task with a checkpoint. */
+  withModel<T>(reference: ModelReference, task: (model: BaseModel) => Promise<T>): Promise<T>
   /** A ControlNet, made resident if it is not. */
   controlNet(path: string, base: ModelReference): Promise<Lease<CachedControlNet>>
   /** What a ControlNet's files say of it, for a base model. */
   controlNetReference(path: string, base: ModelReference): ControlNetReference
+  /** Keeps a lease until its job settles; one of no job ends at once. */
+  hold(job: string | undefined, lease: Lease<unknown>): void
+  /** Ends the leases of a job. */
+  settle(job: string): void
 }
 
 export function createWorkerState(
@@ -38,9 +50,21 @@ export function createWorkerState(
   arena: ArenaView,
   peerDeadlineMs: number,
 ): WorkerState {
-  const models = new Map<string, BaseModel>()
-  const lastUses = new Map<string, number>()
+  // As they were opened last: a call of a job need not read its model's configuration again.
+  const checkpoints = new Map<string, Checkpoint>()
+  const held = new Map<string, Lease<unknown>[]>()
   const keyOf = ({ path, options }: ModelReference): string => JSON.stringify([path, options])
+  const open = (reference: ModelReference): Checkpoint => {
+    const checkpoint = openCheckpoint(reference.path, reference.options)
+    checkpoints.set(keyOf(reference), checkpoint)
+    return checkpoint
+  }
+  const model = (reference: ModelReference): Promise<Lease<BaseModel>> =>
+    host.acquire(checkpoints.get(keyOf(reference)) ?? open(reference))
+  const hold = (job: string | undefined, lease: Lease<unknown>): void => {
+    if (job === undefined) lease.end()
+    else held.set(job, [...(held.get(job) ?? []), lease])
+  }
   const controlNetReference = (path: string, { path: base, options }: ModelReference): ControlNetReference => {
     return { path, component: openControlNetComponent(path, openCheckpoint(base, options)) }
   }
@@ -49,23 +73,35 @@ export function createWorkerState(
     host,
     peerDeadlineMs,
     tensor: (handle) => ({ type: 'float32', dims: handle.dims, address: arena.addressOf(handle) }),
-    async load(reference) {
-      const model = await host.load(openCheckpoint(reference.path, reference.options))
-      models.set(keyOf(reference), model)
-      return { promptDims: promptDims(model.checkpoint) }
+    async load(reference, { job, work } = {}) {
+      const checkpoint = open(reference)
+      const lease = await host.acquire(checkpoint)
+      try {
+        if (work) await host.prepare(checkpoint, work)
+        return { promptDims: promptDims(checkpoint) }
+      } finally {
+        hold(job, lease)
+      }
     },
     async unload(path) {
-      for (const [key, { checkpoint }] of models) if (checkpoint.path === path) models.delete(key)
+      for (const [key, checkpoint] of checkpoints) if (checkpoint.path === path) checkpoints.delete(key)
       await host.unload(path)
     },
-    modelOf(reference) {
-      const model = models.get(keyOf(reference))
-      lastUses.set(reference.path, Date.now())
-      if (!model) throw new Error(`The model ${reference.path} is not loaded.`)
-      return model
+    model,
+    async withModel(reference, task) {
+      const lease = await model(reference)
+      try {
+        return await task(lease.value)
+      } finally {
+        lease.end()
+      }
     },
-    lastUseOf: (path) => lastUses.get(path) ?? 0,
     controlNet: (path, base) => host.controlNets.acquire(controlNetReference(path, base)),
     controlNetReference,
+    hold,
+    settle(job) {
+      held.get(job)?.forEach((lease) => lease.end())
+      held.delete(job)
+    },
   }
 }

@@ -1,3 +1,5 @@
+import { SwiftdError } from '../errors.js'
+import { formatBytes } from '../format-bytes.js'
 import { koffi } from './foreign.js'
 
 /** An address in this process. */
@@ -40,11 +42,17 @@ export function mapShared(fd: number, length: number, access: 'read' | 'read-wri
   return address
 }
 
-/** Maps `length` bytes of fresh memory: zeros, whose pages exist from their first use on. */
+/**
+ * Maps `length` bytes of fresh memory: zeros, whose pages exist from their first use on.
+ * @throws SwiftdError OUT_OF_MEMORY if the system has none left
+ */
 export function mapAnonymous(length: number): Pointer {
   const address = mmap(null, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
-  if (address === MAP_FAILED || address === null) throw new Error(`mmap of ${length} bytes failed: ${errnoName()}`)
-  return address
+  if (address !== MAP_FAILED && address !== null) return address
+  const reason = errnoName()
+  if (reason !== 'ENOMEM') throw new Error(`mmap of ${length} bytes failed: ${reason}`)
+  const sentence = `The machine gives no ${formatBytes(length)} of memory; end other programs, or use less at once.`
+  throw new SwiftdError('OUT_OF_MEMORY', sentence)
 }
 
 /** Ends a mapping. Nothing may use its addresses or views any more. */

@@ -1,6 +1,6 @@
-import { open } from 'node:fs/promises'
 import { openAdapter, type Adapter } from '../weights/adapter.js'
 import { identifyFile } from '../weights/file-hash.js'
+import { readAhead } from '../weights/read-ahead.js'
 import {
   matchAdapters,
   refusePartialMatch,
@@ -11,9 +11,11 @@ import {
   type MatchedAdapters,
 } from './adapter-set.js'
 import type { BaseModel } from './base-model.js'
+import { EVICTION_RANKS, type DeviceMemory, type Need } from './device-memory.js'
 import type { GraphCache } from './graph-cache.js'
 import type { Overlay } from './overlay.js'
-import { createResidency, type Lease, type ResidencyOptions, type Resident, type ResidentEntry } from './residency.js'
+import { overlayBytes } from './overlay-bytes.js'
+import { createResidency, type Lease, type Resident, type ResidentEntry } from './residency.js'
 
 /** A LoRA as a job names it. Plain data: it crosses process borders. */
 export interface AdapterDescription {
@@ -49,18 +51,37 @@ export interface CachedAdapters extends Resident {
 export interface AdapterCache {
   /**
    * Opens the files, matches them with the model and computes the text encoders' overlays.
-   * @throws SwiftdError INVALID_WEIGHTS, UNSUPPORTED_MODEL
+   * The caller keeps the model meanwhile.
+   * @throws SwiftdError INVALID_WEIGHTS, UNSUPPORTED_MODEL, OUT_OF_MEMORY
    */
   acquire(model: BaseModel, descriptions: readonly AdapterDescription[]): Promise<Lease<CachedAdapters>>
   /** Releases what is over the budget. */
   trim(): Promise<void>
   /** Releases all overlays of a model. */
   forget(model: BaseModel): Promise<void>
+  /** Releases everything. */
+  release(): Promise<void>
   entries(): readonly ResidentEntry<CachedAdapters>[]
 }
 
-export function createAdapterCache(graphs: GraphCache, options: ResidencyOptions): AdapterCache {
-  const residency = createResidency<CachedAdapters>(options)
+export interface AdapterCacheOptions {
+  readonly graphs: GraphCache
+  readonly memory: DeviceMemory
+  /** What stays when nobody uses it, in bytes. */
+  readonly budgetBytes: number
+  /** Keeps a model until the returned function is called: while an overlay is computed from it. */
+  readonly holdModel: (model: BaseModel) => () => void
+  /** Told what goes, and what needs its memory; undefined where it was over the budget. */
+  readonly onEvicted?: (adapters: CachedAdapters, neededFor: string | undefined) => void
+}
+
+export function createAdapterCache(options: AdapterCacheOptions): AdapterCache {
+  const { memory, budgetBytes, holdModel, onEvicted } = options
+  const residency = createResidency<CachedAdapters>({
+    budgetBytes,
+    memory: { account: memory, rank: EVICTION_RANKS.addOn },
+    ...(onEvicted && { onEvicted }),
+  })
   const numbers = new WeakMap<BaseModel, number>()
   let models = 0
   const prefixOf = (model: BaseModel): string => {
@@ -74,22 +95,37 @@ export function createAdapterCache(graphs: GraphCache, options: ResidencyOptions
         return [path, identifyFile(path), scale, textEncoderScale, partial]
       })
       const key = prefixOf(model) + JSON.stringify(parts)
-      return residency.acquire(key, () => prepare(graphs, model, descriptions, () => void residency.trim()))
+      const hold = (): (() => void) => {
+        const ends = [residency.hold(key), holdModel(model)]
+        return () => ends.forEach((end) => end())
+      }
+      // One that could not be made, for lack of memory perhaps, is not to stand in the way of the next attempt.
+      const onSettled = (failed: boolean): void => (failed ? residency.discard(key) : void residency.trim())
+      return residency.acquire(key, () => prepare(options, model, descriptions, { hold, onSettled }))
     },
     trim: () => residency.trim(),
     async forget(model) {
       const prefix = prefixOf(model)
       await residency.drop((key) => key.startsWith(prefix))
     },
+    release: () => residency.close(),
     entries: () => residency.entries,
   }
 }
 
+/** What the making of an overlay tells the cache. */
+interface Making {
+  /** Keeps the model and the entry, until the returned function is called. */
+  readonly hold: () => () => void
+  /** The UNet's overlay is there, or could not be made. */
+  readonly onSettled: (failed: boolean) => void
+}
+
 async function prepare(
-  graphs: GraphCache,
+  { graphs, memory }: AdapterCacheOptions,
   model: BaseModel,
   descriptions: readonly AdapterDescription[],
-  onGrown: () => void,
+  making: Making,
 ): Promise<CachedAdapters> {
   const adapters: Adapter[] = []
   const closeFiles = (): void => adapters.splice(0).forEach((adapter) => adapter.release())
@@ -104,11 +140,26 @@ async function prepare(
     const matched = matchAdapters(model.networks, uses)
     refuseUnlessPartial(matched, uses, descriptions)
     const unmatched = new Map([...matched.unmatched].map(([{ path }, names]) => [path, names]))
-    const textEncoders = await textEncoderOverlays(graphs, model.networks, matched)
-    const computeUnet = () => unetOverlay(graphs, model.networks, matched)
-    return cached({ model, descriptions, unmatched, textEncoders, computeUnet, closeFiles, onGrown })
+    const need = overlayBytes(model.networks, matched, await graphs.target())
+    const name = `The overlay of ${descriptions.map(({ path }) => path).join(' and ')}`
+    const taking = <T>(byteLength: number, compute: () => Promise<T>) => takeFor(memory, { name, byteLength }, compute)
+    const textEncoders = await taking(need.textEncoders, () => textEncoderOverlays(graphs, model.networks, matched))
+    const computeUnet = () => taking(need.unet, () => unetOverlay(graphs, model.networks, matched))
+    const onReleased = (unetToo: boolean): void => memory.give(need.textEncoders + (unetToo ? need.unet : 0))
+    return cached({ model, descriptions, unmatched, textEncoders, computeUnet, closeFiles, onReleased, making })
   } catch (error) {
     closeFiles()
+    throw error
+  }
+}
+
+/** Takes memory for what is computed then, and gives it back if that fails. */
+async function takeFor<T>(memory: DeviceMemory, need: Need, compute: () => Promise<T>): Promise<T> {
+  await memory.take(need)
+  try {
+    return await compute()
+  } catch (error) {
+    memory.give(need.byteLength)
     throw error
   }
 }
@@ -121,21 +172,29 @@ interface CachedParts {
   readonly computeUnet: () => Promise<Overlay | undefined>
   /** Of the LoRAs, which the UNet's overlay is computed from. */
   readonly closeFiles: () => void
-  readonly onGrown: () => void
+  /** The overlays are gone, with that of the UNet if it was made. */
+  readonly onReleased: (unetToo: boolean) => void
+  readonly making: Making
 }
 
 function cached(parts: CachedParts): CachedAdapters {
-  const { model, descriptions, unmatched, textEncoders, computeUnet, closeFiles, onGrown } = parts
+  const { model, descriptions, unmatched, textEncoders, computeUnet, closeFiles, onReleased, making } = parts
   let complete: AdapterSet | undefined
   let computing: Promise<AdapterSet> | undefined
+  const compute = async (): Promise<AdapterSet> => {
+    const letGo = making.hold()
+    try {
+      const overlay = await computeUnet()
+      complete = { ...(overlay && { unet: overlay }), textEncoders }
+      return complete
+    } finally {
+      closeFiles()
+      letGo()
+      making.onSettled(complete === undefined)
+    }
+  }
   const whole = (): Promise<AdapterSet> => {
-    computing ??= computeUnet()
-      .finally(closeFiles)
-      .then((overlay) => {
-        complete = { ...(overlay && { unet: overlay }), textEncoders }
-        onGrown()
-        return complete
-      })
+    computing ??= compute()
     return computing
   }
   const overlays = (): Overlay[] =>
@@ -166,6 +225,7 @@ function cached(parts: CachedParts): CachedAdapters {
       closeFiles()
       await model.leaveAdapters(overlays())
       overlays().forEach((overlay) => overlay.release())
+      onReleased(complete !== undefined)
     },
   }
 }
@@ -177,21 +237,4 @@ function refuseUnlessPartial(
 ): void {
   const strict = uses.filter((_, index) => !descriptions[index].partial).map(({ adapter }) => adapter)
   refusePartialMatch({ layers, unmatched: new Map([...unmatched].filter(([adapter]) => strict.includes(adapter))) })
-}
-
-const READ_BYTES = 4 * 2 ** 20
-
-/**
- * Reads a file through, on the system's threads, and forgets it: its pages are in the page cache then, so that no run and
- * no call of this thread waits for a slow disk.
- */
-async function readAhead(path: string): Promise<void> {
-  const file = await open(path, 'r').catch(() => undefined)
-  if (!file) return
-  try {
-    const buffer = Buffer.allocUnsafe(READ_BYTES)
-    while ((await file.read(buffer, 0, READ_BYTES, null)).bytesRead > 0);
-  } finally {
-    await file.close()
-  }
 }

@@ -1,14 +1,18 @@
+import type { GraphTarget } from '../graph/target.js'
 import type { NativeHandle } from '../ort/native.js'
 import { valueDims } from '../ort/value.js'
-import { tensorBytes, type NativeTensor } from '../tensor.js'
+import { elementCount, tensorBytes, type NativeTensor } from '../tensor.js'
 import type { Component } from '../weights/checkpoint.js'
 import type { ControlNetConfig } from '../weights/config.js'
-import { openSafetensors } from '../weights/safetensors.js'
 import { weightsFromFile } from '../weights/weights.js'
 import { openWeights } from '../weights/open-weights.js'
 import { openControlNet, type ControlNet } from './controlnet.js'
+import { EVICTION_RANKS, type DeviceMemory } from './device-memory.js'
 import type { GraphCache } from './graph-cache.js'
-import { createResidency, type Lease, type ResidencyOptions, type Resident, type ResidentEntry } from './residency.js'
+import { controlNetGraphs, controlNetWork, type ControlWork } from './graph-work.js'
+import { createResidency, type Lease, type Resident, type ResidentEntry } from './residency.js'
+import { componentBytes, PRECISION_BYTES } from './weight-bytes.js'
+import type { Workspaces } from './workspaces.js'
 
 /** A ControlNet that is resident on a device, with the pictures that were embedded last. */
 export interface CachedControlNet extends Resident {
@@ -32,6 +36,8 @@ export interface ControlCache {
    * @throws SwiftdError INVALID_WEIGHTS if the file is damaged or does not fit its configuration; OUT_OF_MEMORY
    */
   acquire(controlNet: ControlNetReference): Promise<Lease<CachedControlNet>>
+  /** Makes sure that a ControlNet has the memory for what a job asks of it. @throws SwiftdError OUT_OF_MEMORY */
+  prepare(controlNet: ControlNetReference, work: ControlWork): Promise<void>
   /** Keeps a ControlNet whatever the budget says. */
   pin(controlNet: ControlNetReference, pinned: boolean): void
   has(controlNet: ControlNetReference): boolean
@@ -46,24 +52,49 @@ export interface ControlNetReference {
   readonly component: Component<ControlNetConfig>
 }
 
+export interface ControlCacheOptions {
+  readonly graphs: GraphCache
+  readonly cacheDirectory: string
+  readonly memory: DeviceMemory
+  readonly workspaces: Workspaces
+  /** Settles when the device has the memory back that was released. */
+  readonly afterRelease: () => Promise<void>
+  /** What stays when nobody uses it, in bytes. */
+  readonly budgetBytes: number
+  /** Told what goes, and what needs its memory; undefined where it was over the budget. */
+  readonly onEvicted?: (controlNet: CachedControlNet, neededFor: string | undefined) => void
+}
+
 /** How much of embedded pictures each ControlNet keeps: that of an SDXL picture of 1024x1024 takes 20 MiB. */
 const KEPT_PICTURE_BYTES = 128 * 2 ** 20
 
-export function createControlCache(
-  graphs: GraphCache,
-  cacheDirectory: string,
-  options: ResidencyOptions,
-): ControlCache {
-  const residency = createResidency<CachedControlNet>(options)
+export function createControlCache(options: ControlCacheOptions): ControlCache {
+  const { graphs, memory, workspaces, budgetBytes, onEvicted } = options
+  const residency = createResidency<CachedControlNet>({
+    budgetBytes,
+    memory: { account: memory, rank: EVICTION_RANKS.addOn },
+    ...(onEvicted && { onEvicted }),
+  })
   return {
     acquire(reference) {
-      const need = { byteLength: float32Bytes(reference), name: `The ControlNet ${reference.path}` }
-      return residency.acquire(keyOf(reference), () => load(graphs, cacheDirectory, reference), need)
+      const { path, component } = reference
+      const key = keyOf(reference)
+      const need = async () => {
+        return { byteLength: componentBytes(component, await graphs.target()), name: `The ControlNet ${path}` }
+      }
+      return residency.acquire(key, () => load(options, reference, () => residency.isHeld(key)), need)
+    },
+    async prepare({ path, component: { config } }, work) {
+      const advice = 'make the image smaller, or fewer at once'
+      await workspaces.prepare(controlNetWork(config, work, await graphs.target()), {
+        name: `Work of the ControlNet ${path}`,
+        advice,
+      })
     },
     pin: (reference, pinned) => residency.pin(keyOf(reference), pinned),
     has: (reference) => residency.has(keyOf(reference)),
     trim: () => residency.trim(),
-    release: () => residency.drop(() => true),
+    release: () => residency.close(),
     entries: () => residency.entries,
   }
 }
@@ -73,42 +104,52 @@ function keyOf({ path, component }: ControlNetReference): string {
   return `${path} ${JSON.stringify(component.config)}`
 }
 
-/** What the weights take as this device computes with them. */
-function float32Bytes({ component }: ControlNetReference): number {
-  const file = openSafetensors(component.weightsPath)
+async function load(
+  { graphs, cacheDirectory, memory, workspaces, afterRelease }: ControlCacheOptions,
+  { path, component }: ControlNetReference,
+  isHeld: () => boolean,
+): Promise<CachedControlNet> {
+  const unbind = workspaces.bind(controlNetGraphs(component.config), isHeld)
   try {
-    return [...file.tensors.values()].reduce((sum, { shape }) => sum + tensorBytes('float32', shape), 0)
-  } finally {
-    file.close()
+    const [target, acceptHalf] = [await graphs.target(), await graphs.acceptsHalf()]
+    const file = await openWeights(component.weightsPath, { cacheDirectory, acceptHalf })
+    const weights = weightsFromFile(file, component.names(file))
+    try {
+      const network = await openControlNet(graphs, component.config, weights)
+      const pictures = createResidency<EmbeddedPicture>({
+        budgetBytes: KEPT_PICTURE_BYTES,
+        memory: { account: memory, rank: EVICTION_RANKS.addOn },
+      })
+      return {
+        path,
+        network,
+        byteLength: componentBytes(component, target),
+        conditioningOf: (key, picture) =>
+          pictures.acquire(key, () => embed(network, picture), pictureNeed(network, picture, target)),
+        async release() {
+          await pictures.close()
+          network.release()
+          weights.close()
+          await afterRelease()
+          unbind()
+        },
+      }
+    } catch (error) {
+      weights.close()
+      throw error
+    }
+  } catch (error) {
+    unbind()
+    throw error
   }
 }
 
-async function load(
-  graphs: GraphCache,
-  cacheDirectory: string,
-  { path, component }: ControlNetReference,
-): Promise<CachedControlNet> {
-  const acceptHalf = await graphs.acceptsHalf()
-  const file = await openWeights(component.weightsPath, { cacheDirectory, acceptHalf })
-  const weights = weightsFromFile(file, component.names(file))
-  try {
-    const network = await openControlNet(graphs, component.config, weights)
-    const pictures = createResidency<EmbeddedPicture>({ budgetBytes: KEPT_PICTURE_BYTES })
-    return {
-      path,
-      network,
-      byteLength: [...file.tensors.values()].reduce((sum, tensor) => sum + tensor.byteLength, 0),
-      conditioningOf: (key, picture) => pictures.acquire(key, () => embed(network, picture)),
-      async release() {
-        await pictures.drop(() => true)
-        network.release()
-        weights.close()
-      },
-    }
-  } catch (error) {
-    weights.close()
-    throw error
-  }
+/** What an embedded picture takes: as many channels as the ControlNet's first block, at an eighth of the size. */
+function pictureNeed({ config }: ControlNet, { dims }: NativeTensor, { precision }: GraphTarget) {
+  const [channels] = config.block_out_channels
+  const halvings = config.conditioning_embedding_out_channels.length - 1
+  const byteLength = ((elementCount(dims) / dims[1]) * channels * PRECISION_BYTES[precision]) / 4 ** halvings
+  return () => Promise.resolve({ byteLength: Math.ceil(byteLength), name: 'The picture for a ControlNet' })
 }
 
 async function embed(network: ControlNet, picture: NativeTensor): Promise<EmbeddedPicture> {

@@ -21,6 +21,8 @@ export interface GraphCache {
   open(kind: string, config: object, build: (target: GraphTarget) => Graph): Promise<CompiledGraph>
   /** How many graphs were compiled. */
   readonly compiled: number
+  /** Releases the session of an architecture with what it keeps of memory; the next `open` compiles again. No binding of it may be left. */
+  close(kind: string, config: object): Promise<void>
   /** Releases all sessions. Every binding must be released before. */
   release(): Promise<void>
 }
@@ -43,13 +45,19 @@ export function createGraphCache(environment: Environment): GraphCache {
       return sessions.size
     },
     open(kind, config, build) {
-      const key = `${kind} ${architectureKey(config)}`
+      const key = graphKey(kind, config)
       const known = sessions.get(key)
       if (known) return known
       const opening = compile(build)
       sessions.set(key, opening)
       opening.catch(() => sessions.delete(key))
       return opening
+    },
+    async close(kind, config) {
+      const key = graphKey(kind, config)
+      const opening = sessions.get(key)
+      sessions.delete(key)
+      ;(await opening?.catch(() => undefined))?.session.release()
     },
     async release() {
       const opened = await Promise.allSettled(sessions.values())
@@ -62,7 +70,8 @@ export function createGraphCache(environment: Environment): GraphCache {
 /** Fields of configs that say how a network is used, not how its graph looks. */
 const USAGE_FIELDS = new Set(['sample_size', 'scaling_factor', 'eos_token_id', 'controlnet_conditioning_channel_order'])
 
-function architectureKey(config: object): string {
+/** Tells graphs apart: which network, and all of its config that shapes the graph. */
+export function graphKey(kind: string, config: object): string {
   const fields = Object.entries(config).filter(([name, value]) => !USAGE_FIELDS.has(name) && value !== undefined)
-  return JSON.stringify(fields.sort(([a], [b]) => (a < b ? -1 : 1)))
+  return `${kind} ${JSON.stringify(fields.sort(([a], [b]) => (a < b ? -1 : 1)))}`
 }

@@ -2,6 +2,7 @@ import { SwiftdError } from '../errors.js'
 import { koffi, type LibraryHandle } from '../memory/foreign.js'
 import type { Pointer } from '../memory/libc.js'
 import { loadRuntimeLibrary } from './library.js'
+import { isOutOfMemory } from './out-of-memory.js'
 
 /**
  * The functions of the runtime's C API that swiftd uses, as the runtime declares them in onnxruntime_c_api.h.
@@ -166,6 +167,9 @@ export class OrtError extends SwiftdError {
     /** The runtime's message. */
     readonly runtimeMessage: string,
   ) {
-    super('RUNTIME_ERROR', `ONNX Runtime reports in ${operation}: ${runtimeMessage}`)
+    const code = isOutOfMemory(runtimeMessage) ? 'OUT_OF_MEMORY' : 'RUNTIME_ERROR'
+    const advice =
+      code === 'OUT_OF_MEMORY' ? 'The device has no memory left; make the image smaller, or fewer at once. ' : ''
+    super(code, `${advice}ONNX Runtime reports in ${operation}: ${runtimeMessage.trim()}`)
   }
 }

@@ -1,8 +1,9 @@
+import { formatBytes } from '../../../daemon/models/format.js'
 import type { Plan, PlanCandidate } from '../../../daemon/protocol/plan.js'
 import { isGpu } from '../../../daemon/workers/devices.js'
 import { formatColumns } from '../table.js'
 
-const COLUMNS = ['DEVICE', 'THREADS', 'STATE', 'JOB', 'ROLES', 'PID', 'RESTARTS', 'LAST FAILURE']
+const COLUMNS = ['DEVICE', 'THREADS', 'STATE', 'JOB', 'ROLES', 'MEMORY', 'PID', 'RESTARTS', 'LAST FAILURE']
 
 /** The daemon's devices, and where the next job would run. */
 export function overview(plan: Plan): string {
@@ -15,6 +16,7 @@ function row({
   roles,
   state,
   jobId = '',
+  memory,
   pid,
   restarts,
   reason = '',
@@ -22,7 +24,14 @@ function row({
   const process = pid === undefined ? '' : String(pid)
   // Those of a GPU are the host's, and nobody's choice.
   const cores = isGpu(name) ? '' : String(threads)
-  return [name, cores, state, jobId, roles.join(', '), process, String(restarts), reason]
+  return [name, cores, state, jobId, roles.join(', '), amount(memory), process, String(restarts), reason]
+}
+
+/** What is taken of a device's memory: `5.1 GB of 19.3 GB`. */
+function amount(memory: Plan['devices'][number]['memory']): string {
+  if (!memory) return ''
+  const of = memory.limitBytes === undefined ? '' : ` of ${formatBytes(memory.limitBytes)}`
+  return formatBytes(memory.usedBytes) + of
 }
 
 function describeChoice({ model, width, height, chosen }: Plan): string {

@@ -1,3 +1,5 @@
+import type { EmbeddedPicture } from '../../../engine/networks/control-cache.js'
+import type { Lease } from '../../../engine/networks/residency.js'
 import type { WorkerState } from '../worker-state.js'
 import { passInputs } from './inputs.js'
 import type { ControlDone, ControlOpen, ControlRun } from './messages.js'
@@ -12,8 +14,15 @@ export async function openControlSession(
   { path, base, picture, pictureKey, sample, conditionings, residuals }: Omit<ControlOpen, 'kind'>,
   signal: AbortSignal,
 ): Promise<Session<ControlRun, ControlDone>> {
-  const resident = await state.controlNet(path, base)
-  const embedded = await resident.value.conditioningOf(pictureKey, state.tensor(picture)).catch((error: unknown) => {
+  const { controlNets } = state.host
+  const reference = state.controlNetReference(path, base)
+  const resident = await controlNets.acquire(reference)
+  const embed = async (): Promise<Lease<EmbeddedPicture>> => {
+    // Usually its memory was taken when it was made ready.
+    await controlNets.prepare(reference, { pass: sample.dims, picture: picture.dims })
+    return resident.value.conditioningOf(pictureKey, state.tensor(picture))
+  }
+  const embedded = await embed().catch((error: unknown) => {
     resident.end()
     throw error
   })
@@ -32,7 +41,7 @@ export async function openControlSession(
       await last
       embedded.end()
       resident.end()
-      await state.host.controlNets.trim()
+      await controlNets.trim()
     },
   }
 }

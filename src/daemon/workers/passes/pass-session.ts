@@ -18,7 +18,8 @@ export async function openPassSession(
   description: Omit<PassOpen, 'kind'>,
   signal: AbortSignal,
 ): Promise<PassSession> {
-  const model = state.modelOf(description.model)
+  const held = await state.model(description.model)
+  const model = held.value
   const loras = description.adapters && (await openAdapterWork(state, model, description.adapters))
   const works: ControlWork[] = []
   let last: Promise<unknown> = Promise.resolve()
@@ -26,6 +27,7 @@ export async function openPassSession(
     await last
     await Promise.all(works.map((work) => work.close()))
     await loras?.close()
+    held.end()
   }
   try {
     for (const control of description.controls) works.push(await openControlWork(state, control, description, signal))

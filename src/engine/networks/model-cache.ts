@@ -1,0 +1,133 @@
+import type { GraphTarget } from '../graph/target.js'
+import type { Checkpoint } from '../weights/checkpoint.js'
+import type { BaseModel } from './base-model.js'
+import { EVICTION_RANKS, type DeviceMemory } from './device-memory.js'
+import { modelGraphs, modelWork, type ModelWork } from './graph-work.js'
+import { createResidency, type Lease, type Resident, type ResidentEntry } from './residency.js'
+import { checkpointBytes } from './weight-bytes.js'
+import type { Workspaces } from './workspaces.js'
+
+/** A base model that is loaded. */
+export interface ResidentModel extends Resident {
+  readonly path: string
+  readonly model: BaseModel
+}
+
+/** The base models of one device: each stays while somebody uses it, and then until something else needs its memory. */
+export interface ModelCache {
+  acquire(checkpoint: Checkpoint): Promise<Lease<BaseModel>>
+  prepare(checkpoint: Checkpoint, work: ModelWork): Promise<void>
+  /** Loads a checkpoint and keeps it until `unload`. */
+  keep(checkpoint: Checkpoint): Promise<BaseModel>
+  /** One more use of a model that is loaded. @returns what ends it */
+  hold(model: BaseModel): () => void
+  /** Ends what `keep` began, and releases what nobody uses of a path, however it was opened. */
+  unload(path: string): Promise<void>
+  release(): Promise<void>
+  entries(): readonly ResidentEntry<ResidentModel>[]
+}
+
+export interface ModelCacheOptions {
+  readonly memory: DeviceMemory
+  readonly workspaces: Workspaces
+  /** What graphs are built for, once the device has been asked. */
+  readonly target: () => Promise<GraphTarget>
+  readonly open: (checkpoint: Checkpoint) => Promise<BaseModel>
+  /** Releases what was made of a model. */
+  readonly beforeRelease: (model: BaseModel) => Promise<void>
+  /** Settles when the device has its memory back. */
+  readonly afterRelease: () => Promise<void>
+  readonly onEvicted: (model: ResidentModel, neededFor: string | undefined) => void
+}
+
+export function createModelCache(options: ModelCacheOptions): ModelCache {
+  const { memory, workspaces, target, onEvicted } = options
+  const residency = createResidency<ResidentModel>({
+    memory: { account: memory, rank: EVICTION_RANKS.model },
+    onEvicted,
+  })
+  const kept = new Map<string, Lease<BaseModel>>()
+
+  async function acquire(checkpoint: Checkpoint): Promise<Lease<BaseModel>> {
+    const key = keyOf(checkpoint)
+    const name = `The model ${checkpoint.path}`
+    const need = async () => ({ byteLength: checkpointBytes(checkpoint, await target()), name })
+    const open = (): Promise<ResidentModel> => load(options, checkpoint, () => residency.isHeld(key))
+    const lease = await residency.acquire(key, open, need)
+    return { value: lease.value.model, end: () => lease.end() }
+  }
+
+  return {
+    acquire,
+    async prepare(checkpoint, work) {
+      await workspaces.prepare(modelWork(checkpoint, work, await target()), workNeed(checkpoint, work))
+    },
+    async keep(checkpoint) {
+      const key = keyOf(checkpoint)
+      const lease = await acquire(checkpoint)
+      if (kept.has(key)) lease.end()
+      else kept.set(key, lease)
+      return lease.value
+    },
+    hold: ({ checkpoint }) => residency.hold(keyOf(checkpoint)),
+    async unload(path) {
+      for (const [key, lease] of kept) {
+        if (lease.value.checkpoint.path !== path) continue
+        kept.delete(key)
+        lease.end()
+      }
+      await residency.drop((key) => key.startsWith(`${path} `) && !residency.isHeld(key))
+    },
+    release: () => residency.close(),
+    entries: () => residency.entries,
+  }
+}
+
+async function load(
+  { workspaces, target, open, beforeRelease, afterRelease }: ModelCacheOptions,
+  checkpoint: Checkpoint,
+  isHeld: () => boolean,
+): Promise<ResidentModel> {
+  const unbind = workspaces.bind(modelGraphs(checkpoint), isHeld)
+  try {
+    const model = await open(checkpoint)
+    return {
+      path: checkpoint.path,
+      model,
+      byteLength: checkpointBytes(checkpoint, await target()),
+      async release() {
+        await model.idle()
+        await beforeRelease(model)
+        model.release()
+        await afterRelease()
+        unbind()
+      },
+    }
+  } catch (error) {
+    unbind()
+    throw error
+  }
+}
+
+/** What a job's work is called where it does not fit, and what would make it less. */
+function workNeed(
+  { path, vaeScale }: Checkpoint,
+  { pass, decode, encode }: ModelWork,
+): { name: string; advice: string } {
+  const [rows, , height, width] = pass ?? decode ?? [1, 0, 0, 0]
+  const [high, wide] = encode ? encode.slice(2) : [height * vaeScale, width * vaeScale]
+  const batch = rows > 1 ? ` in a batch of ${rows}` : ''
+  const name = `Computing ${wide}x${high} pixels${batch} with the model ${path}`
+  return { name, advice: 'make the image smaller, or fewer at once, or decode it in tiles (--vae-tiling on)' }
+}
+
+const keys = new WeakMap<Checkpoint, string>()
+
+/** One path can be opened in several ways: with a variant, a configuration or an autoencoder of another place. */
+function keyOf(checkpoint: Checkpoint): string {
+  const { path, textEncoders, unet, vae } = checkpoint
+  const parts = [...textEncoders, unet, vae].map(({ weightsPath, config }) => [weightsPath, config])
+  const key = keys.get(checkpoint) ?? `${path} ${JSON.stringify(parts)}`
+  keys.set(checkpoint, key)
+  return key
+}
