@@ -182,3 +182,31 @@ describe('a device that is too small for a model', () => {
     }
   })
 })
+
+describe('a second device without memory for its half', () => {
+  const SPLIT: GenerateRequest = {
+    ...{ ...REQUEST, width: 64, height: 64, latentParallel: true },
+    placement: { baseDevice: 'cpu:0', secondDevice: 'cpu:1' },
+  }
+  /** Both run base models, and the second one ControlNets as well. */
+  const ROLES = { SWIFTD_BASE_DEVICES: 'cpu:0,cpu:1', SWIFTD_CONTROLNET_DEVICES: 'cpu:1' }
+
+  it('costs the job its help, and nothing else', async () => {
+    const roomy = await startCluster(2, ROLES)
+    const split = await draw(roomy.client, SPLIT)
+    const [{ memory: ofBase }] = (await roomy.client.status()).devices
+    await roomy.sandbox.dispose()
+    expect(split.notes).toEqual([])
+
+    const bytes = ofBase?.usedBytes ?? NaN
+    const small = await startCluster(2, { ...ROLES, SWIFTD_DEVICE_MEMORY_MB: String(bytes / 2 ** 20) })
+    try {
+      await small.sandbox.run(['controlnet', 'preload', 'canny', 'depth', '--pin'])
+      const alone = await draw(small.client, SPLIT)
+      expect(alone.notes).toEqual([expect.stringMatching(/^cpu:0 computes alone: .* are free on cpu:1/)])
+      expectSamePixels(alone, split)
+    } finally {
+      await small.sandbox.dispose()
+    }
+  })
+})

@@ -3,7 +3,7 @@ import { toHalves } from '../../src/engine/graph/half.js'
 import { allocateNative, type NativeMemory } from '../../src/engine/memory/native-memory.js'
 import type { Environment } from '../../src/engine/ort/environment.js'
 import { openSession } from '../../src/engine/ort/session.js'
-import { tensorBytes, type ElementType, type NativeTensor } from '../../src/engine/tensor.js'
+import { elementCount, tensorBytes, type ElementType, type NativeTensor } from '../../src/engine/tensor.js'
 import { widenInto } from '../../src/engine/weights/half.js'
 import { float32Values, openSafetensors } from '../../src/engine/weights/safetensors.js'
 
@@ -84,6 +84,11 @@ export function noise(count: number, seed = 1): Float32Array {
     state = (state * 48_271) % 2_147_483_647
     return (state / 2_147_483_647 - 0.5) * 3.4
   })
+}
+
+/** A tensor of such numbers. */
+export function noiseTensor(dims: readonly number[], seed: number, type: ElementType = 'float32'): GraphTensor {
+  return { dims, type, values: noise(elementCount(dims), seed) }
 }
 
 /** The values that float16 has nearest to these. */

@@ -1,4 +1,3 @@
-import { createGraphCache } from '../../engine/networks/graph-cache.js'
 import { proveDevice } from '../../engine/networks/device-proof.js'
 import { openEnvironment } from '../../engine/ort/environment.js'
 import type { ProviderName } from '../../engine/provider-name.js'
@@ -13,8 +12,8 @@ const [provider, threads] = process.argv.slice(2) as [ProviderName, string]
 
 async function check(): Promise<DeviceCheck> {
   try {
-    const graphs = createGraphCache(openEnvironment({ threads: Number(threads), provider }))
-    return { usable: true, milliseconds: await proveDevice(graphs) }
+    const environment = openEnvironment({ threads: Number(threads), provider })
+    return { usable: true, milliseconds: await proveDevice(environment) }
   } catch (error) {
     return { usable: false, ...explainDeviceFailure(provider, error instanceof Error ? error.message : String(error)) }
   }

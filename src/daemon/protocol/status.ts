@@ -7,7 +7,7 @@ import { z } from 'zod'
 export const DeviceStateSchema = z.enum(['starting', 'idle', 'busy', 'failed', 'stopped'])
 export type DeviceState = z.infer<typeof DeviceStateSchema>
 
-/** The account of a device's memory, in bytes. */
+/** The account of a device's memory, in bytes; without a limit where there is none. */
 export const DeviceMemoryStatusSchema = z.object({
   /** What may be on it at once. */
   limitBytes: z.number().optional(),
@@ -35,11 +35,13 @@ export const DeviceStatusSchema = z.object({
 })
 export type DeviceStatus = z.infer<typeof DeviceStatusSchema>
 
+/** model: a checkpoint. lora: an adapter, with its overlay of the weights that it changes. */
+export const ResidentKindSchema = z.enum(['model', 'controlnet', 'lora'])
+
 /** Something that a worker keeps in memory, so that the next job need not load it. */
 export const ResidentSchema = z.object({
   name: z.string(),
-  /** model: a checkpoint. lora: an adapter, with its overlay of the weights that it changes. */
-  kind: z.enum(['model', 'controlnet', 'lora']),
+  kind: ResidentKindSchema,
   /** Whose worker has it. */
   device: z.string(),
   /** Of its weights. */

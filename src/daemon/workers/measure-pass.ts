@@ -49,13 +49,14 @@ async function measureWith(
     const decoderMs = Math.min(...passes.map((pass) => pass.decoderMs))
     if (controlNet === undefined) return { encoderMs, decoderMs }
 
-    const lease = await state.controlNet(controlNet, reference)
+    const { controlNets } = state.host
+    const described = state.controlNetReference(controlNet, reference)
+    const lease = await controlNets.acquire(described)
     try {
       const { network } = lease.value
       const scale = model.checkpoint.vaeScale
       const picture = [1, 3, height * scale, width * scale]
-      const described = state.controlNetReference(controlNet, reference)
-      await state.host.controlNets.prepare(described, { pass: latents, picture })
+      await controlNets.prepare(described, { pass: latents, picture })
       const { conditioning } = await network.embed(tensor(picture), signal)
       const control = { ...inputs, sample: tensor([batch, network.config.in_channels, height, width]) }
       const residuals = residualDims(network.shapes, control.sample.dims).map(tensor)

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { DeviceStepSchema } from '../protocol/event.js'
+import { DeviceMemoryStatusSchema } from '../protocol/status.js'
 import { WireErrorSchema } from '../protocol/wire-error.js'
 import {
   AdaptersSchema,
@@ -10,7 +11,7 @@ import {
   PartSchema,
   PeerSchema,
 } from './passes/messages.js'
-import { EvictedSchema, MemorySchema, ResidentSchema } from './resident-messages.js'
+import { EvictedSchema, ResidentSchema } from './resident-messages.js'
 import { TensorHandleSchema } from './tensor-handle.js'
 
 /**
@@ -180,7 +181,7 @@ export const RESULTS = {
   settle: z.object({}),
   residents: z.object({
     residents: z.array(ResidentSchema),
-    memory: MemorySchema,
+    memory: DeviceMemoryStatusSchema,
   }),
   measure: z.object({
     encoderMs: z.number(),

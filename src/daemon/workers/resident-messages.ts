@@ -1,10 +1,11 @@
 import { z } from 'zod'
+import { ResidentKindSchema } from '../protocol/status.js'
 
 /** What a worker tells of its device's memory. */
 
 /** Something that takes memory on a device. */
 export const ResidentSchema = z.object({
-  kind: z.enum(['model', 'controlnet', 'lora']),
+  kind: ResidentKindSchema,
   path: z.string(),
   /** lora: the model that the overlay is for, and the LoRAs that it is made of. */
   model: z.string().optional(),
@@ -20,16 +21,9 @@ export type Resident = z.infer<typeof ResidentSchema>
 
 /** Something that a worker released though it could have been used again; the engine's Evicted. */
 export const EvictedSchema = z.object({
-  kind: z.enum(['model', 'controlnet', 'lora']),
+  kind: ResidentKindSchema,
   path: z.string(),
   byteLength: z.number(),
   /** What needed its memory; absent where it was over its cache's budget. */
   neededFor: z.string().optional(),
-})
-
-/** The account of a device's memory, in bytes; without a limit where there is none. */
-export const MemorySchema = z.object({
-  limitBytes: z.number().optional(),
-  usedBytes: z.number(),
-  workBytes: z.number(),
 })

@@ -49,7 +49,7 @@ try {
     onEvicted: (evicted) => send({ type: 'evicted', evicted }),
   })
   // A GPU that cannot be opened is told of here, not by the first job.
-  if (provider !== 'cpu') await proveDevice(host.graphs)
+  if (provider !== 'cpu') await proveDevice(host.graphs.environment)
   const state = createWorkerState(deviceName, host, arena, workerPeerDeadlineMs())
   const peers = await servePeers(state, socketPath, leaveIfLost)
   serve(createHandlers(state, arena, peers))

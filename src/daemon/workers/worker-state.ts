@@ -1,5 +1,5 @@
 import { promptDims, type BaseModel } from '../../engine/networks/base-model.js'
-import type { CachedControlNet, ControlNetReference } from '../../engine/networks/control-cache.js'
+import type { ControlNetReference } from '../../engine/networks/control-cache.js'
 import type { ModelWork } from '../../engine/networks/graph-work.js'
 import type { ModelHost } from '../../engine/networks/model-host.js'
 import type { Lease } from '../../engine/networks/residency.js'
@@ -34,8 +34,6 @@ export interface WorkerState {
   model(reference: ModelReference): Promise<Lease<BaseModel>>
   /** Runs a task with a checkpoint. */
   withModel<T>(reference: ModelReference, task: (model: BaseModel) => Promise<T>): Promise<T>
-  /** A ControlNet, made resident if it is not. */
-  controlNet(path: string, base: ModelReference): Promise<Lease<CachedControlNet>>
   /** What a ControlNet's files say of it, for a base model. */
   controlNetReference(path: string, base: ModelReference): ControlNetReference
   /** Keeps a lease until its job settles; one of no job ends at once. */
@@ -59,14 +57,14 @@ export function createWorkerState(
     checkpoints.set(keyOf(reference), checkpoint)
     return checkpoint
   }
-  const model = (reference: ModelReference): Promise<Lease<BaseModel>> =>
-    host.acquire(checkpoints.get(keyOf(reference)) ?? open(reference))
+  const checkpointOf = (reference: ModelReference): Checkpoint => checkpoints.get(keyOf(reference)) ?? open(reference)
+  const model = (reference: ModelReference): Promise<Lease<BaseModel>> => host.acquire(checkpointOf(reference))
   const hold = (job: string | undefined, lease: Lease<unknown>): void => {
     if (job === undefined) lease.end()
     else held.set(job, [...(held.get(job) ?? []), lease])
   }
-  const controlNetReference = (path: string, { path: base, options }: ModelReference): ControlNetReference => {
-    return { path, component: openControlNetComponent(path, openCheckpoint(base, options)) }
+  const controlNetReference = (path: string, base: ModelReference): ControlNetReference => {
+    return { path, component: openControlNetComponent(path, checkpointOf(base)) }
   }
   return {
     device,
@@ -96,7 +94,6 @@ export function createWorkerState(
         lease.end()
       }
     },
-    controlNet: (path, base) => host.controlNets.acquire(controlNetReference(path, base)),
     controlNetReference,
     hold,
     settle(job) {

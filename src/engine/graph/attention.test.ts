@@ -2,7 +2,7 @@ import { fromBinary } from '@bufbuild/protobuf'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { noise, relativeError, runGraph, weightsOf, type GraphTensor } from '../../../test/support/run-graph.js'
+import { noiseTensor, relativeError, runGraph, weightsOf, type GraphTensor } from '../../../test/support/run-graph.js'
 import { openEnvironment, type Environment } from '../ort/environment.js'
 import { readTextEncoderConfig, readUnetConfig } from '../weights/config.js'
 import { ModelProtoSchema } from './onnx_pb.js'
@@ -21,16 +21,6 @@ beforeAll(() => {
   environment = openEnvironment({ threads: 2 })
 })
 afterAll(() => environment.release())
-
-function tensor(dims: readonly number[], seed: number): GraphTensor {
-  return {
-    dims,
-    values: noise(
-      dims.reduce((product, dim) => product * dim, 1),
-      seed,
-    ),
-  }
-}
 
 describe('plain attention', () => {
   it('leaves nothing to the fused operator', () => {
@@ -66,10 +56,10 @@ describe('plain attention', () => {
     const names = [...shapes.skips.map((_, index) => UNET_NAMES.skip(index)), UNET_NAMES.mid]
     const inputs = {
       ...Object.fromEntries(
-        residualDims(shapes, [2, 0, 8, 8]).map((dims, index) => [names[index], tensor(dims, index)]),
+        residualDims(shapes, [2, 0, 8, 8]).map((dims, index) => [names[index], noiseTensor(dims, index)]),
       ),
-      [UNET_NAMES.activatedTime]: tensor([2, shapes.timeWidth], 50),
-      [UNET_NAMES.encoderHiddenStates]: tensor([2, 7, config.cross_attention_dim[0]], 51),
+      [UNET_NAMES.activatedTime]: noiseTensor([2, shapes.timeWidth], 50),
+      [UNET_NAMES.encoderHiddenStates]: noiseTensor([2, 7, config.cross_attention_dim[0]], 51),
     }
     const outputs = { [UNET_NAMES.noise]: { dims: [2, config.out_channels, 8, 8] } }
     const run = async (target: GraphTarget): Promise<GraphTensor> =>

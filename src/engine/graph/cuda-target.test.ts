@@ -2,7 +2,14 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { edited, withPortableOperators } from '../../../test/support/portable-operators.js'
-import { noise, relativeError, runGraph, weightsOf, type GraphTensor } from '../../../test/support/run-graph.js'
+import {
+  noise,
+  noiseTensor,
+  relativeError,
+  runGraph,
+  weightsOf,
+  type GraphTensor,
+} from '../../../test/support/run-graph.js'
 import { OrtError } from '../ort/api.js'
 import { openEnvironment, type Environment } from '../ort/environment.js'
 import { openSession } from '../ort/session.js'
@@ -148,16 +155,6 @@ describe('the formulation for CUDA', () => {
     ['float16', 0.01],
   ]
   const batch = 2
-  const tensor = (dims: readonly number[], seed: number, type: Precision = 'float32'): GraphTensor => {
-    return {
-      dims,
-      type,
-      values: noise(
-        dims.reduce((product, dim) => product * dim, 1),
-        seed,
-      ),
-    }
-  }
 
   for (const [precision, tolerance] of tolerances) {
     it(`decodes as the UNet does, in ${precision}`, async () => {
@@ -166,9 +163,9 @@ describe('the formulation for CUDA', () => {
       const sizes = residualDims(shapes, [batch, 0, 8, 8])
       const names = [...shapes.skips.map((_, index) => UNET_NAMES.skip(index)), UNET_NAMES.mid]
       const inputs = (type: Precision): Record<string, GraphTensor> => ({
-        ...Object.fromEntries(names.map((name, index) => [name, tensor(sizes[index], index + 1, type)])),
-        [UNET_NAMES.activatedTime]: tensor([batch, shapes.timeWidth], 50, type),
-        [UNET_NAMES.encoderHiddenStates]: tensor([batch, 7, tiny.cross_attention_dim[0]], 51),
+        ...Object.fromEntries(names.map((name, index) => [name, noiseTensor(sizes[index], index + 1, type)])),
+        [UNET_NAMES.activatedTime]: noiseTensor([batch, shapes.timeWidth], 50, type),
+        [UNET_NAMES.encoderHiddenStates]: noiseTensor([batch, 7, tiny.cross_attention_dim[0]], 51),
       })
       const outputs = { [UNET_NAMES.noise]: { dims: [batch, tiny.out_channels, 8, 8] } }
       const graph = withPortableOperators(buildUnetDecoder(tiny, cuda(precision)))
@@ -179,7 +176,7 @@ describe('the formulation for CUDA', () => {
 
     it(`decodes as the autoencoder does, in ${precision}`, async () => {
       const weights = weightsOf(join(goldens, 'sd21/model/vae', WEIGHTS))
-      const inputs = { [VAE_NAMES.latents]: tensor([batch, vae.latent_channels, 8, 8], 1) }
+      const inputs = { [VAE_NAMES.latents]: noiseTensor([batch, vae.latent_channels, 8, 8], 1) }
       const outputs = { [VAE_NAMES.image]: { dims: [batch, 3, 64, 64] } }
       const graph = withPortableOperators(buildVaeDecoder(vae, cuda(precision)))
       const actual = await runGraph(environment, graph, weights, inputs, outputs)
@@ -201,7 +198,7 @@ describe('the formulation for CUDA', () => {
           environment,
           graph,
           weights,
-          { x: tensor([rows, from], 1, type) },
+          { x: noiseTensor([rows, from], 1, type) },
           { y: { dims: [rows, width], type } },
         )
       const fused = build(cuda(precision))

@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import {
-  noise,
+  noiseTensor,
   relativeError,
   roundedToHalf,
   runGraph,
@@ -45,25 +45,15 @@ beforeAll(() => {
 })
 afterAll(() => environment.release())
 
-function tensor(dims: readonly number[], seed: number): GraphTensor {
-  return {
-    dims,
-    values: noise(
-      dims.reduce((product, dim) => product * dim, 1),
-      seed,
-    ),
-  }
-}
-
 function trunkInputs(config: UnetConfig): Record<string, GraphTensor> {
   const perId = config.addition_time_embed_dim ?? 0
   const joined = config.projection_class_embeddings_input_dim ?? 0
   return {
-    [UNET_NAMES.sample]: tensor([BATCH, config.in_channels, SIZE, SIZE], 1),
+    [UNET_NAMES.sample]: noiseTensor([BATCH, config.in_channels, SIZE, SIZE], 1),
     [UNET_NAMES.timestep]: { dims: [1], values: [981] },
-    [UNET_NAMES.encoderHiddenStates]: tensor([BATCH, 7, config.cross_attention_dim[0]], 2),
+    [UNET_NAMES.encoderHiddenStates]: noiseTensor([BATCH, 7, config.cross_attention_dim[0]], 2),
     ...(config.addition_embed_type === 'text_time' && {
-      [UNET_NAMES.textEmbeds]: tensor([BATCH, joined - 6 * perId], 3),
+      [UNET_NAMES.textEmbeds]: noiseTensor([BATCH, joined - 6 * perId], 3),
       [UNET_NAMES.timeIds]: { dims: [BATCH, 6], values: [1024, 1024, 0, 0, 1024, 1024, 512, 768, 8, 16, 512, 768] },
     }),
   }
@@ -108,7 +98,7 @@ async function addResiduals(
 ): Promise<Record<string, GraphTensor>> {
   const config = readControlNetConfig(join(directory, 'config.json'))
   const weights = weightsOf(join(directory, WEIGHTS))
-  const image = { [UNET_NAMES.controlImage]: tensor([1, 3, 8 * SIZE, 8 * SIZE], 5) }
+  const image = { [UNET_NAMES.controlImage]: noiseTensor([1, 3, 8 * SIZE, 8 * SIZE], 5) }
   const dims = [1, config.block_out_channels[0], SIZE, SIZE]
   const embedded = await runGraph(environment, buildControlNetConditioning(config, target), weights, image, {
     [UNET_NAMES.conditioning]: { dims, type: target.precision },
@@ -160,8 +150,8 @@ describe('graphs in half precision', () => {
     const directory = join(goldens, 'sd21/model/vae')
     const config = readVaeConfig(join(directory, 'config.json'))
     const weights = weightsOf(join(directory, WEIGHTS))
-    const latents = { [VAE_NAMES.latents]: tensor([1, config.latent_channels, SIZE, SIZE], 6) }
-    const picture = { [VAE_NAMES.image]: tensor([1, 3, 8 * SIZE, 8 * SIZE], 7) }
+    const latents = { [VAE_NAMES.latents]: noiseTensor([1, config.latent_channels, SIZE, SIZE], 6) }
+    const picture = { [VAE_NAMES.image]: noiseTensor([1, 3, 8 * SIZE, 8 * SIZE], 7) }
     const images = { [VAE_NAMES.image]: { dims: [1, 3, 8 * SIZE, 8 * SIZE] } }
     const moments = { [VAE_NAMES.moments]: { dims: [1, 2 * config.latent_channels, SIZE, SIZE] } }
     const run = async (target: GraphTarget): Promise<GraphTensor[]> => [
@@ -205,7 +195,7 @@ describe('graphs in half precision', () => {
   it('patch a weight by the float32 sum, rounded once', async () => {
     const [rows, columns, rank] = [24, 40, 4]
     const half = (dims: readonly number[], seed: number): GraphTensor => {
-      const { values } = tensor(dims, seed)
+      const { values } = noiseTensor(dims, seed)
       return { dims, type: 'float16', values: roundedToHalf(values) }
     }
     const inputs = {

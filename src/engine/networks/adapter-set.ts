@@ -34,7 +34,8 @@ export interface MatchedAdapters {
   readonly unmatched: ReadonlyMap<Adapter, readonly string[]>
 }
 
-const TEXT_TARGETS: readonly AdapterTarget[] = ['text_encoder', 'text_encoder_2']
+/** What adapters call the text encoders, in their order. */
+export const TEXT_TARGETS: readonly AdapterTarget[] = ['text_encoder', 'text_encoder_2']
 
 /**
  * Finds what a set of adapters changes in a model.
@@ -52,6 +53,8 @@ export function matchAdapters({ unet, textEncoders }: AdaptableNetworks, uses: r
     unmatched.set(adapter, match.unmatched)
     for (const [target, matched] of match.matched) {
       const factor = target === 'unet' ? scale : textEncoderScale
+      // A scale of 0 changes nothing, and nothing need be computed for it.
+      if (factor === 0) continue
       const weighted = matched.map((each) => ({ ...each, path: adapter.path, scale: factor }))
       layers.set(target, [...(layers.get(target) ?? []), ...weighted])
     }
@@ -108,9 +111,7 @@ function overlayOf(
   touched: readonly WeightedLayer[] | undefined,
   signal?: AbortSignal,
 ): Promise<Overlay | undefined> {
-  // A scale of 0 changes nothing, and nothing need be computed for it.
-  const effective = touched?.filter(({ scale }) => scale !== 0) ?? []
-  if (effective.length === 0) return Promise.resolve(undefined)
+  if (!touched) return Promise.resolve(undefined)
   const order = weightShapes.map(({ name }) => name)
-  return computeOverlay(graphs, weights, effective, order, signal)
+  return computeOverlay(graphs, weights, touched, order, signal)
 }

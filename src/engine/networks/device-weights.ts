@@ -1,9 +1,9 @@
 import { buildUpload, UPLOAD_NAMES, type UploadType } from '../graph/upload.js'
 import type { Precision } from '../graph/target.js'
-import type { Binding } from '../ort/binding.js'
 import { viewValue, type DeviceTensor, type ValueTensor } from '../ort/value.js'
-import { elementCount, tensorBytes, type NativeTensor } from '../tensor.js'
+import { elementCount, type NativeTensor } from '../tensor.js'
 import type { Weights } from '../weights/weights.js'
+import { createBindingSet } from './binding-set.js'
 import type { GraphCache } from './graph-cache.js'
 import type { CompiledGraph } from './network.js'
 
@@ -12,8 +12,6 @@ export interface DeviceWeights {
   /** Where they come from, for messages. */
   readonly path: string
   find(name: string): DeviceTensor | undefined
-  /** What they take of the device's own memory, in bytes; 0 where the device reads the file's pages. */
-  readonly byteLength: number
   /** Frees what the device has of its own; bindings of these weights must be released before, the file is not closed. */
   release(): void
 }
@@ -29,7 +27,7 @@ export async function loadWeights(
 ): Promise<DeviceWeights> {
   const { path } = weights
   if (!graphs.environment.provider.hasOwnMemory) {
-    return { path, find: (name) => weights.find(name), byteLength: 0, release: () => undefined }
+    return { path, find: (name) => weights.find(name), release: () => undefined }
   }
   const uploader = createUploader(graphs)
   const uploaded = new Map<string, UploadedTensor>()
@@ -51,8 +49,7 @@ export async function loadWeights(
   } finally {
     uploader.release()
   }
-  const byteLength = [...uploaded.values()].reduce((sum, { type, dims }) => sum + tensorBytes(type, dims), 0)
-  return { path, find: (name) => uploaded.get(name), byteLength, release }
+  return { path, find: (name) => uploaded.get(name), release }
 }
 
 /** A tensor that lives in the device's memory until it is released. */
@@ -62,26 +59,18 @@ export interface UploadedTensor extends ValueTensor {
 
 /** Copies tensors to the device one by one. */
 function createUploader(graphs: GraphCache) {
-  const bindings = new Map<string, Binding>()
-  const { provider } = graphs.environment
-
-  async function bindingFor(from: UploadType, to: Precision): Promise<Binding> {
-    const key = `${from} ${to}`
-    const binding =
-      bindings.get(key) ??
-      (await graphs.open('upload', { from, to }, () => buildUpload(from, to))).session.createBinding()
-    bindings.set(key, binding)
-    return binding
-  }
+  const bindings = createBindingSet(graphs)
+  const { memory } = graphs.environment.provider
   return {
     async upload(tensor: NativeTensor, precision: Precision): Promise<UploadedTensor> {
-      const binding = await bindingFor(tensor.type as UploadType, precision)
+      const [from, to] = [tensor.type as UploadType, precision]
+      const binding = await bindings.of('upload', { from, to }, () => buildUpload(from, to))
       binding.bindInput(UPLOAD_NAMES.host, { ...tensor, dims: [elementCount(tensor.dims)] })
       binding.clearOutputs()
       binding.bindDeviceOutput(UPLOAD_NAMES.device)
       await binding.run()
       const [flat] = binding.takeOutputs()
-      const view = viewValue({ type: precision, dims: [], value: flat }, tensor.dims, provider.memory)
+      const view = viewValue({ type: precision, dims: [], value: flat }, tensor.dims, memory)
       return {
         ...view,
         release() {
@@ -90,6 +79,6 @@ function createUploader(graphs: GraphCache) {
         },
       }
     },
-    release: () => bindings.forEach((binding) => binding.release()),
+    release: () => bindings.release(),
   }
 }

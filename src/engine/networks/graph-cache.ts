@@ -30,7 +30,13 @@ export interface GraphCache {
 export function createGraphCache(environment: Environment): GraphCache {
   const sessions = new Map<string, Promise<CompiledGraph>>()
   let probed: Promise<GraphTarget> | undefined
-  const target = (): Promise<GraphTarget> => (probed ??= probeTarget(environment))
+  const target = (): Promise<GraphTarget> => {
+    probed ??= probeTarget(environment).catch((error: unknown) => {
+      probed = undefined
+      throw error
+    })
+    return probed
+  }
   const compile = async (build: (target: GraphTarget) => Graph): Promise<CompiledGraph> => {
     const graph = build(await target())
     return { graph, session: await openSession(environment, graph.model, graph) }

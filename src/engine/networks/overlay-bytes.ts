@@ -2,7 +2,7 @@ import type { GraphTarget } from '../graph/target.js'
 import { elementCount } from '../tensor.js'
 import type { AdapterTarget } from '../weights/adapter.js'
 import type { WeightShape } from '../weights/weights.js'
-import type { AdaptableNetworks, MatchedAdapters } from './adapter-set.js'
+import { TEXT_TARGETS, type AdaptableNetworks, type MatchedAdapters } from './adapter-set.js'
 import { PRECISION_BYTES } from './weight-bytes.js'
 
 /** What the overlays of a set of LoRAs will take: every weight that one of them changes is there once more. */
@@ -11,16 +11,13 @@ export interface OverlayBytes {
   readonly unet: number
 }
 
-const TEXT_TARGETS: readonly AdapterTarget[] = ['text_encoder', 'text_encoder_2']
-
 export function overlayBytes(
   { unet, textEncoders }: AdaptableNetworks,
   { layers }: MatchedAdapters,
   { precision }: GraphTarget,
 ): OverlayBytes {
   const bytesOf = (target: AdapterTarget, shapes: readonly WeightShape[]): number => {
-    // A scale of 0 changes nothing, and nothing is made for it.
-    const touched = new Set(layers.get(target)?.flatMap(({ weight, scale }) => (scale === 0 ? [] : [weight])))
+    const touched = new Set(layers.get(target)?.map(({ weight }) => weight))
     // A weight that both halves of the UNet read would be there once.
     const dims = new Map(shapes.map((shape) => [shape.name, shape.dims]))
     const elements = [...dims].reduce((sum, [name, each]) => sum + (touched.has(name) ? elementCount(each) : 0), 0)

@@ -5,6 +5,7 @@ import type { Binding } from '../ort/binding.js'
 import type { Provider } from '../ort/provider.js'
 import { isValue, viewValue, type DeviceTensor } from '../ort/value.js'
 import { elementCount, tensorBytes, type NativeTensor } from '../tensor.js'
+import { createBindingSet } from './binding-set.js'
 import type { GraphCache } from './graph-cache.js'
 import type { WeightedLayer } from './overlay.js'
 
@@ -24,17 +25,9 @@ export interface Patcher {
 }
 
 export function createPatcher(graphs: GraphCache): Patcher {
-  const bindings = new Map<string, Binding>()
+  const bindings = createBindingSet(graphs)
   const { memory } = graphs.environment.provider
   const scratch = allocateNative(4096)
-
-  async function bindingOf(types: readonly LayerType[]): Promise<Binding> {
-    const key = types.join()
-    const open = () => graphs.open('patch', { types }, (target) => buildPatch(types, target))
-    const binding = bindings.get(key) ?? (await open()).session.createBinding()
-    bindings.set(key, binding)
-    return binding
-  }
 
   function bindInputs(binding: Binding, base: DeviceTensor, layers: readonly WeightedLayer[]): void {
     const [rows, columns] = matrixDims(base.dims)
@@ -54,7 +47,8 @@ export function createPatcher(graphs: GraphCache): Patcher {
 
   return {
     async patch(base, layers, signal) {
-      const binding = await bindingOf(layers.map(({ layer }) => layer.up.type as LayerType))
+      const types = layers.map(({ layer }) => layer.up.type as LayerType)
+      const binding = await bindings.of('patch', { types }, (target) => buildPatch(types, target))
       bindInputs(binding, base, layers)
       binding.clearOutputs()
       binding.bindOutput(NAMES.check, { type: 'float32', dims: [1], address: scratch.address })
@@ -69,7 +63,7 @@ export function createPatcher(graphs: GraphCache): Patcher {
       }
     },
     release() {
-      bindings.forEach((binding) => binding.release())
+      bindings.release()
       scratch.release()
     },
   }

@@ -1,10 +1,9 @@
 import type { Graph } from '../graph/builder.js'
 import { buildAttentionProbe, buildSumProbe, PROBE_NAMES } from '../graph/probes.js'
 import { PORTABLE, type GraphTarget } from '../graph/target.js'
-import { allocateNative } from '../memory/native-memory.js'
 import { OrtError } from '../ort/api.js'
 import type { Environment } from '../ort/environment.js'
-import { openSession } from '../ort/session.js'
+import { runOnce, type Floats } from './run-once.js'
 
 /**
  * What the environment's device can do of its target, found out by running small graphs: whether a device computes in half
@@ -19,7 +18,7 @@ export async function probeTarget(environment: Environment): Promise<GraphTarget
 }
 
 async function computes(environment: Environment, target: GraphTarget): Promise<boolean> {
-  const values = await runProbe(environment, buildSumProbe(target), [Float32Array.of(1.5)], 1)
+  const values = await tryRun(environment, buildSumProbe(target), [{ dims: [1], values: [1.5] }], [1])
   return values?.[0] === 3
 }
 
@@ -34,7 +33,8 @@ async function attends(environment: Environment, target: GraphTarget): Promise<b
     Float32Array.from({ length: TOKENS * CHANNELS }, (_, i) => 2 * Math.sin(i * i * seed)),
   )
   const graph = buildAttentionProbe(TOKENS, CHANNELS, target)
-  const values = await runProbe(environment, graph, inputs, TOKENS * CHANNELS)
+  const tensors = inputs.map((values) => ({ dims: [1, TOKENS, CHANNELS], values }))
+  const values = await tryRun(environment, graph, tensors, [TOKENS, CHANNELS])
   const expected = attentionOf(inputs)
   return values?.every((value, index) => Math.abs(value - expected[index]) < TOLERANCE) ?? false
 }
@@ -60,38 +60,17 @@ function attentionOf([query, key, value]: readonly Float32Array[]): Float32Array
 }
 
 /** @returns the values of the output, or undefined where the device cannot run the graph */
-async function runProbe(
+async function tryRun(
   environment: Environment,
   graph: Graph,
-  inputs: readonly Float32Array[],
-  outputLength: number,
+  inputs: readonly Floats[],
+  dims: readonly number[],
 ): Promise<Float32Array | undefined> {
-  const lengths = [...inputs.map(({ length }) => length), outputLength]
-  const memory = allocateNative(4 * lengths.reduce((sum, length) => sum + length, 0))
-  const session = await openSession(environment, graph.model)
-  const binding = session.createBinding()
+  const named = Object.fromEntries(inputs.map((input, index) => [PROBE_NAMES.input(index), input]))
   try {
-    let offset = 0
-    inputs.forEach((values, index) => {
-      memory.floats.set(values, offset)
-      const dims = values.length === 1 ? [1] : [1, TOKENS, CHANNELS]
-      binding.bindInput(PROBE_NAMES.input(index), {
-        type: 'float32',
-        dims,
-        address: memory.address + BigInt(4 * offset),
-      })
-      offset += values.length
-    })
-    const dims = outputLength === 1 ? [1] : [TOKENS, CHANNELS]
-    binding.bindOutput(PROBE_NAMES.output, { type: 'float32', dims, address: memory.address + BigInt(4 * offset) })
-    await binding.run()
-    return memory.floats.slice(offset, offset + outputLength)
+    return await runOnce(environment, graph, named, { name: PROBE_NAMES.output, dims })
   } catch (error) {
     if (error instanceof OrtError) return undefined
     throw error
-  } finally {
-    binding.release()
-    session.release()
-    memory.release()
   }
 }

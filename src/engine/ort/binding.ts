@@ -52,6 +52,8 @@ interface Runnable {
   readonly binding: NativeHandle
   /** Copies the host's inputs to the device, where that is needed. */
   readonly sendInputs: () => void
+  /** Counts what a run copied back. */
+  readonly countOutputs: () => void
 }
 
 export function createBinding(session: NativeHandle, environment: Environment): Binding {
@@ -81,14 +83,16 @@ export function createBinding(session: NativeHandle, environment: Environment): 
     if (hostInputs) hostInputs.set(name, tensor, steady)
     else bindHost(name, tensor)
   }
-  const runnable = { session, binding, sendInputs: () => hostInputs?.send() }
+  const runnable = {
+    ...{ session, binding, sendInputs: () => hostInputs?.send() },
+    countOutputs: () => void (traffic.toHost += outputs.hostBytes),
+  }
   const run = async (signal?: AbortSignal): Promise<{ runtimeMs: number }> => {
     throwIfCancelled(signal)
     const short = usualMs < SHORT_RUN_MS
     const timing = short ? runShort(runnable) : await runInterruptibly(runnable, signal)
     // A running mean, so that one run on a busy machine does not change the mode.
     usualMs = usualMs === Infinity ? timing.runtimeMs : 0.8 * usualMs + 0.2 * timing.runtimeMs
-    traffic.toHost += outputs.hostBytes
     return timing
   }
   return {
@@ -142,16 +146,17 @@ function createOutputs(binding: NativeHandle, environment: Environment) {
 }
 
 /** Runs on this thread, where no signal can come in between: it needs no options to be stopped by. */
-function runShort({ session, binding, sendInputs }: Runnable): { runtimeMs: number } {
+function runShort({ session, binding, sendInputs, countOutputs }: Runnable): { runtimeMs: number } {
   const started = performance.now()
   sendInputs()
   ortApi().RunWithBinding(session.pointer, null, binding.pointer)
+  countOutputs()
   return { runtimeMs: performance.now() - started }
 }
 
 /** Runs on another thread; the signal stops it in flight. */
 async function runInterruptibly(
-  { session, binding, sendInputs }: Runnable,
+  { session, binding, sendInputs, countOutputs }: Runnable,
   signal?: AbortSignal,
 ): Promise<{ runtimeMs: number }> {
   const options = createRunOptions()
@@ -161,6 +166,7 @@ async function runInterruptibly(
   try {
     sendInputs()
     await ortApi().RunWithBinding.async(session.pointer, options.pointer, binding.pointer)
+    countOutputs()
     throwIfCancelled(signal)
     return { runtimeMs: performance.now() - started }
   } catch (error) {

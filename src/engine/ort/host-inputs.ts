@@ -26,11 +26,14 @@ export function createHostInputs(copy: (name: string, tensor: NativeTensor) => v
     delete: (name) => void inputs.delete(name),
     send() {
       for (const [name, input] of inputs) {
-        const values = Buffer.from(viewMemory(input.tensor.address, tensorBytes(input.tensor.type, input.tensor.dims)))
-        if (input.steady && input.sent?.equals(values)) continue
-        if (input.steady) input.sent = Buffer.from(values)
+        const byteLength = tensorBytes(input.tensor.type, input.tensor.dims)
+        if (input.steady) {
+          const values = Buffer.from(viewMemory(input.tensor.address, byteLength))
+          if (input.sent?.equals(values)) continue
+          input.sent = Buffer.from(values)
+        }
         copy(name, input.tensor)
-        traffic.toDevice += values.byteLength
+        traffic.toDevice += byteLength
       }
     },
   }

@@ -36,7 +36,8 @@ const CUDA_OPTIONS = {
   cudnn_conv_use_max_workspace: '1',
   // With channels last the runtime reorders a convolution's weights when a session is opened, but ours are bound later.
   prefer_nhwc: '0',
-  // Without it cuDNN leaves out all algorithms of the tensor cores, also those in half precision.
+  // Without it cuDNN leaves out all algorithms of the tensor cores, also those in half precision. What is float32 on a GPU
+  // is so for its range, which TF32 has.
   use_tf32: '1',
   // CUDA graphs replay fixed addresses, but a copied input has a new one at each step.
   enable_cuda_graph: '0',
