@@ -7,7 +7,7 @@ import type { Graph } from '../src/engine/graph/builder.js'
 import { ModelProtoSchema } from '../src/engine/graph/onnx_pb.js'
 import { buildPatch } from '../src/engine/graph/patch.js'
 import { buildResidualSum } from '../src/engine/graph/residual-sum.js'
-import { PRECISIONS, type GraphTarget } from '../src/engine/graph/target.js'
+import { PRECISIONS, typesOf, type GraphTarget } from '../src/engine/graph/target.js'
 import { buildTextEncoder } from '../src/engine/graph/text-encoder.js'
 import { trunkShapes } from '../src/engine/graph/trunk-shapes.js'
 import {
@@ -107,7 +107,7 @@ describe('the graphs on WebGPU', () => {
       buildVaeEncoder(vae.config, target),
       ...textEncoders.map(({ config }) => buildTextEncoder(config, target)),
       buildPatch(['float32', 'float16'], target),
-      buildUpload('float32', precision),
+      buildUpload('float32', typesOf(target).weights),
     ]) {
       expect(await copiesIn(graph)).toEqual([])
     }

@@ -8,17 +8,18 @@ import {
   type ModelProto,
   type NodeProto,
 } from '../../src/engine/graph/onnx_pb.js'
-import type { Precision } from '../../src/engine/graph/target.js'
+import type { FloatType } from '../../src/engine/graph/target.js'
 
 /**
  * The runtime's fused operators that only GPUs have, spelled out in ONNX's operators after their documentation
  * (docs/ContribOperators.md), so that a CPU computes what a GPU would.
+ * @param values the type that the graph computes in
  */
-export function withPortableOperators(graph: Graph): Graph {
+export function withPortableOperators(graph: Graph, values: FloatType): Graph {
   return edited(graph, (model) => {
     if (!model.graph) return
     model.graph.node = model.graph.node.flatMap((node) => {
-      if (node.opType === 'GroupNorm' || node.opType === 'SkipGroupNorm') return groupNorm(node, graph.precision)
+      if (node.opType === 'GroupNorm' || node.opType === 'SkipGroupNorm') return groupNorm(node, values)
       return node.opType === 'BiasSplitGelu' ? biasSplitGelu(node) : [node]
     })
   })
@@ -55,7 +56,7 @@ const intOf = (value: number) => ({ i: BigInt(value), type: AttributeType.INT })
 const intsOf = (...values: number[]) => ({ ints: values.map(BigInt), type: AttributeType.INTS })
 
 /** (N, H, W, C); sums, affine part and SiLU in float32, as the GPU's kernel has them. */
-function groupNorm(node: NodeProto, precision: Precision): NodeProto[] {
+function groupNorm(node: NodeProto, values: FloatType): NodeProto[] {
   const attribute = (name: string): AttributeProto | undefined => node.attribute.find((each) => each.name === name)
   const { nodes, add, ints } = replacement(node)
   const [x, gamma, beta, skip] = node.input
@@ -70,7 +71,7 @@ function groupNorm(node: NodeProto, precision: Precision): NodeProto[] {
   const normal = add('Reshape', [add('Div', [centred, deviation]), add('Shape', [x])])
   const affine = add('Add', [add('Mul', [normal, gamma]), beta])
   const active = attribute('activation')?.i === 1n ? add('Mul', [affine, add('Sigmoid', [affine])]) : affine
-  add('Cast', [active], { to: intOf(DATA_TYPES[precision]) }, node.output)
+  add('Cast', [active], { to: intOf(DATA_TYPES[values]) }, node.output)
   return nodes
 }
 

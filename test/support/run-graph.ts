@@ -22,7 +22,7 @@ export type OutputShape = Omit<GraphTensor, 'values'>
 export type WeightValues = (name: string) => ArrayLike<number>
 
 /**
- * Runs a graph once. Weights are rounded to the graph's precision, tensors to their own type.
+ * Runs a graph once. Weights are rounded to the types that the graph reads, tensors to their own type.
  * @returns the outputs by name, as tensors that another graph can be given
  */
 export async function runGraph(
@@ -46,7 +46,7 @@ export async function runGraph(
     binding.bindInput(name, native)
   }
   try {
-    for (const { name, dims } of graph.weights) give(name, { type: graph.precision, dims, values: weights(name) })
+    for (const { name, dims, type } of graph.weights) give(name, { type, dims, values: weights(name) })
     for (const [name, tensor] of Object.entries(inputs)) give(name, tensor)
     const placed = Object.entries(outputs).map(([name, shape]) => ({ name, ...place(shape) }))
     for (const { name, native } of placed) binding.bindOutput(name, native)

@@ -10,7 +10,7 @@ import {
 import type { WeightShape } from '../weights/weights.js'
 import type { ElementType } from '../tensor.js'
 import { toHalves } from './half.js'
-import { PORTABLE, type GraphTarget, type Precision } from './target.js'
+import { PORTABLE, typesOf, weightType, type FloatType, type GraphTarget } from './target.js'
 
 /** A value that flows in a graph, by its name. */
 export type Value = string
@@ -23,12 +23,15 @@ export interface Graph {
   /** ONNX ModelProto. */
   readonly model: Uint8Array
   /** What has to be bound, with the name and shape that the model file's tensor has. */
-  readonly weights: readonly WeightShape[]
+  readonly weights: readonly GraphWeight[]
   readonly outputs: readonly string[]
   /** The names of the nodes that the host is to compute. */
   readonly hostNodes: readonly string[]
-  /** Type of the weights. */
-  readonly precision: Precision
+}
+
+/** A weight, and how the device keeps it. */
+export interface GraphWeight extends WeightShape {
+  readonly type: FloatType
 }
 
 type Constants = Float32Array | Uint16Array | BigInt64Array
@@ -48,10 +51,12 @@ export interface NodeOptions {
 export interface GraphBuilder {
   readonly target: GraphTarget
   input(name: string, type: ElementType, dims: readonly Dim[]): Value
-  /** A weight is an input too, of the target's precision: bound, not compiled in. Asking twice gives the same value. */
+  /** A weight is an input too: bound, not compiled in. Asking twice gives the same value, which has the type of values. */
   weight(name: string, dims: readonly number[]): Value
-  /** @param type @default the target's precision */
-  floats(values: readonly number[], dims?: readonly number[], type?: Precision): Value
+  /** A weight as the device keeps it, for what reads a few of its rows only. */
+  storedWeight(name: string, dims: readonly number[]): Value
+  /** @param type @default that of values */
+  floats(values: readonly number[], dims?: readonly number[], type?: FloatType): Value
   ints(values: readonly number[]): Value
   node(operator: string, inputs: readonly Value[], options?: NodeOptions): Value
   nodes(operator: string, inputs: readonly Value[], outputCount: number, options?: NodeOptions): Value[]
@@ -67,15 +72,16 @@ const IR_VERSION = 10n
 const ONNX_OPSET = 20n
 const MICROSOFT_OPSET = 1n
 
-/** @param target what the graph is for: it gives the type of weights and constants */
+/** @param target what the graph is for: it gives the types of weights and constants */
 export function createGraphBuilder(graphName: string, target: GraphTarget = PORTABLE): GraphBuilder {
-  const { precision } = target
+  const types = typesOf(target)
   const nodes: MessageInitShape<typeof NodeProtoSchema>[] = []
   const inputs: MessageInitShape<typeof ValueInfoProtoSchema>[] = []
   const outputs: MessageInitShape<typeof ValueInfoProtoSchema>[] = []
   const initializers: MessageInitShape<typeof TensorProtoSchema>[] = []
   const constants = new Map<string, Value>()
-  const weights = new Map<string, WeightShape>()
+  const weights = new Map<string, GraphWeight>()
+  const widenedWeights = new Map<string, Value>()
   const outputNames = new Map<Value, string>()
   const hostNodes: string[] = []
   let counter = 0
@@ -104,6 +110,15 @@ export function createGraphBuilder(graphName: string, target: GraphTarget = PORT
     return name
   }
 
+  const storedWeight = (name: string, dims: readonly number[]): Value => {
+    if (!weights.has(name)) {
+      const type = weightType(target, dims)
+      weights.set(name, { name, dims, type })
+      inputs.push(valueInfo(name, DATA_TYPES[type], dims))
+    }
+    return name
+  }
+
   return {
     target,
     input(name, type, dims) {
@@ -111,13 +126,16 @@ export function createGraphBuilder(graphName: string, target: GraphTarget = PORT
       return name
     },
     weight(name, dims) {
-      if (!weights.has(name)) {
-        weights.set(name, { name, dims })
-        inputs.push(valueInfo(name, DATA_TYPES[precision], dims))
-      }
-      return name
+      const stored = storedWeight(name, dims)
+      if (weightType(target, dims) === types.values) return stored
+      const widened = widenedWeights.get(name) ?? fresh('Cast')
+      if (!widenedWeights.has(name))
+        addNode('Cast', [stored], [widened], { attributes: { to: DATA_TYPES[types.values] } })
+      widenedWeights.set(name, widened)
+      return widened
     },
-    floats(values, dims = [values.length], type = precision) {
+    storedWeight,
+    floats(values, dims = [values.length], type = types.values) {
       return constant(type, dims, type === 'float32' ? Float32Array.from(values) : toHalves(values))
     },
     ints: (values) => constant('int64', [values.length], BigInt64Array.from(values, BigInt)),
@@ -156,7 +174,6 @@ export function createGraphBuilder(graphName: string, target: GraphTarget = PORT
         model: toBinary(ModelProtoSchema, model),
         weights: [...weights.values()],
         outputs: outputs.map((output) => output.name ?? ''),
-        precision,
         hostNodes,
       }
     },

@@ -20,12 +20,13 @@ import {
   readVaeConfig,
   type UnetConfig,
 } from '../weights/config.js'
+import { fromDevice, toDevice } from './borders.js'
 import { createGraphBuilder, type Graph } from './builder.js'
 import { gatedLinear } from './layers.js'
 import type { ModelProto, NodeProto } from './onnx_pb.js'
 import { buildPatch } from './patch.js'
 import { buildResidualSum } from './residual-sum.js'
-import { PORTABLE, type GraphTarget, type Precision } from './target.js'
+import { PORTABLE, type FloatType, type GraphTarget } from './target.js'
 import { buildTextEncoder } from './text-encoder.js'
 import { residualDims, trunkShapes } from './trunk-shapes.js'
 import { buildControlNet, buildControlNetConditioning, buildUnetDecoder, buildUnetEncoder, UNET_NAMES } from './unet.js'
@@ -34,7 +35,7 @@ import { buildVaeDecoder, buildVaeEncoder, VAE_NAMES } from './vae.js'
 const goldens = fileURLToPath(new URL('../../../fixtures/goldens/', import.meta.url))
 const WEIGHTS = 'diffusion_pytorch_model.safetensors'
 const CUDA: GraphTarget = { precision: 'float16', operators: 'cuda', attention: 'fused' }
-const cuda = (precision: Precision): GraphTarget => ({ ...CUDA, precision })
+const cuda = (precision: FloatType): GraphTarget => ({ ...CUDA, precision })
 
 const tiny = readUnetConfig(join(goldens, 'sd15/model/unet/config.json'))
 /** The sizes of the published SD1.5. */
@@ -72,7 +73,7 @@ async function outcome({ model }: Graph): Promise<string> {
 }
 
 describe('a graph for CUDA', () => {
-  const fused: [name: string, graph: Graph][] = [
+  const fused: [name: string, graph: Graph, values?: FloatType][] = [
     ['UNet encoder', buildUnetEncoder(tiny, CUDA)],
     ['UNet decoder', buildUnetDecoder(tiny, CUDA)],
     ['UNet encoder of the published size', buildUnetEncoder(published, CUDA)],
@@ -80,12 +81,12 @@ describe('a graph for CUDA', () => {
     ['ControlNet', buildControlNet(controlNet, CUDA)],
     ['VAE decoder', buildVaeDecoder(vae, CUDA)],
     ['VAE encoder', buildVaeEncoder(vae, CUDA)],
-    ['VAE decoder in float32', buildVaeDecoder(xlVae, CUDA)],
+    ['VAE decoder in float32', buildVaeDecoder(xlVae, CUDA), 'float32'],
   ]
-  for (const [name, graph] of fused) {
+  for (const [name, graph, values = 'float16'] of fused) {
     it(`is right up to the kernels that a CPU lacks: ${name}`, async () => {
       expect(await outcome(graph)).toMatch(FUSED)
-      expect(await outcome(withPortableOperators(graph))).toBe('opened')
+      expect(await outcome(withPortableOperators(graph, values))).toBe('opened')
     })
   }
 
@@ -150,7 +151,7 @@ describe('the check of graphs for CUDA', () => {
 /** What a CPU computes for a graph's fused operators against what it computes for the portable graph, in float32. */
 describe('the formulation for CUDA', () => {
   // In parts of the largest value; float32's rounding over some tens of layers, and float16's.
-  const tolerances: [Precision, number][] = [
+  const tolerances: [FloatType, number][] = [
     ['float32', 1e-5],
     ['float16', 0.01],
   ]
@@ -162,13 +163,13 @@ describe('the formulation for CUDA', () => {
       const shapes = trunkShapes(tiny)
       const sizes = residualDims(shapes, [batch, 0, 8, 8])
       const names = [...shapes.skips.map((_, index) => UNET_NAMES.skip(index)), UNET_NAMES.mid]
-      const inputs = (type: Precision): Record<string, GraphTensor> => ({
+      const inputs = (type: FloatType): Record<string, GraphTensor> => ({
         ...Object.fromEntries(names.map((name, index) => [name, noiseTensor(sizes[index], index + 1, type)])),
         [UNET_NAMES.activatedTime]: noiseTensor([batch, shapes.timeWidth], 50, type),
         [UNET_NAMES.encoderHiddenStates]: noiseTensor([batch, 7, tiny.cross_attention_dim[0]], 51),
       })
       const outputs = { [UNET_NAMES.noise]: { dims: [batch, tiny.out_channels, 8, 8] } }
-      const graph = withPortableOperators(buildUnetDecoder(tiny, cuda(precision)))
+      const graph = withPortableOperators(buildUnetDecoder(tiny, cuda(precision)), precision)
       const actual = await runGraph(environment, graph, weights, inputs(precision), outputs)
       const expected = await runGraph(environment, buildUnetDecoder(tiny), weights, inputs('float32'), outputs)
       expect(relativeError(actual[UNET_NAMES.noise], expected[UNET_NAMES.noise])).toBeLessThan(tolerance)
@@ -178,7 +179,7 @@ describe('the formulation for CUDA', () => {
       const weights = weightsOf(join(goldens, 'sd21/model/vae', WEIGHTS))
       const inputs = { [VAE_NAMES.latents]: noiseTensor([batch, vae.latent_channels, 8, 8], 1) }
       const outputs = { [VAE_NAMES.image]: { dims: [batch, 3, 64, 64] } }
-      const graph = withPortableOperators(buildVaeDecoder(vae, cuda(precision)))
+      const graph = withPortableOperators(buildVaeDecoder(vae, cuda(precision)), precision)
       const actual = await runGraph(environment, graph, weights, inputs, outputs)
       const expected = await runGraph(environment, buildVaeDecoder(vae), weights, inputs, outputs)
       expect(relativeError(actual[VAE_NAMES.image], expected[VAE_NAMES.image])).toBeLessThan(tolerance)
@@ -188,12 +189,12 @@ describe('the formulation for CUDA', () => {
       const [rows, from, width] = [6, 8, 1280]
       const build = (target: GraphTarget): Graph => {
         const g = createGraphBuilder('gate', target)
-        const x = g.input('x', target.precision, ['T', from])
-        g.output('y', gatedLinear(g, x, 'gate', from, width), ['T', width], target.precision)
+        const x = fromDevice(g, 'x', ['T', from])
+        toDevice(g, 'y', gatedLinear(g, x, 'gate', from, width), ['T', width])
         return g.build()
       }
       const weights = (name: string): Float32Array => noise(2 * width * (name.endsWith('bias') ? 1 : from), name.length)
-      const run = (graph: Graph, type: Precision): ReturnType<typeof runGraph> =>
+      const run = (graph: Graph, type: FloatType): ReturnType<typeof runGraph> =>
         runGraph(
           environment,
           graph,
@@ -203,7 +204,7 @@ describe('the formulation for CUDA', () => {
         )
       const fused = build(cuda(precision))
       expect(nodesOf(fused, 'BiasSplitGelu')).toBe(1)
-      const { y } = await run(withPortableOperators(fused), precision)
+      const { y } = await run(withPortableOperators(fused, precision), precision)
       expect(relativeError(y, (await run(build(PORTABLE), 'float32')).y)).toBeLessThan(tolerance)
     })
   }

@@ -18,9 +18,10 @@ import {
   readVaeConfig,
   type UnetConfig,
 } from '../weights/config.js'
+import { openSafetensors } from '../weights/safetensors.js'
 import { buildPatch, PATCH_NAMES } from './patch.js'
 import { buildResidualSum, RESIDUAL_NAMES } from './residual-sum.js'
-import { PORTABLE, type GraphTarget, type Precision } from './target.js'
+import { PORTABLE, typesOf, weightType, type FloatType, type GraphTarget } from './target.js'
 import { buildTextEncoder, TEXT_ENCODER_NAMES } from './text-encoder.js'
 import { residualDims, trunkShapes } from './trunk-shapes.js'
 import { buildControlNet, buildControlNetConditioning, buildUnetDecoder, buildUnetEncoder, UNET_NAMES } from './unet.js'
@@ -28,6 +29,7 @@ import { buildVaeDecoder, buildVaeEncoder, VAE_NAMES } from './vae.js'
 
 const goldens = fileURLToPath(new URL('../../../fixtures/goldens/', import.meta.url))
 const HALF: GraphTarget = { precision: 'float16', operators: 'portable', attention: 'fused' }
+const MIXED: GraphTarget = { ...HALF, precision: 'mixed' }
 const WEIGHTS = 'diffusion_pytorch_model.safetensors'
 
 /**
@@ -60,7 +62,7 @@ function trunkInputs(config: UnetConfig): Record<string, GraphTensor> {
 }
 
 /** The shapes of what an encoder hands over, or of a ControlNet's residuals. */
-function skipShapes(config: UnetConfig, type: Precision): Record<string, OutputShape> {
+function skipShapes(config: UnetConfig, type: FloatType): Record<string, OutputShape> {
   const shapes = trunkShapes(config)
   const all = residualDims(shapes, [BATCH, 0, SIZE, SIZE])
   const names = [...shapes.skips.map((_, index) => UNET_NAMES.skip(index)), UNET_NAMES.mid]
@@ -68,19 +70,24 @@ function skipShapes(config: UnetConfig, type: Precision): Record<string, OutputS
 }
 
 /** The UNet of a family, with a ControlNet's residuals where one is named, as the networks run it. */
-async function predictNoise(family: string, target: GraphTarget, controlNet?: string): Promise<GraphTensor> {
+async function predictNoise(
+  family: string,
+  target: GraphTarget,
+  controlNet?: string,
+  readWeights = weightsOf,
+): Promise<GraphTensor> {
   const directory = join(goldens, family, 'model/unet')
   const config = readUnetConfig(join(directory, 'config.json'))
-  const weights = weightsOf(join(directory, WEIGHTS))
+  const weights = readWeights(join(directory, WEIGHTS))
   const inputs = trunkInputs(config)
-  const type = target.precision
+  const { values: type } = typesOf(target)
   const encoded = await runGraph(environment, buildUnetEncoder(config, target), weights, inputs, {
     ...skipShapes(config, type),
     [UNET_NAMES.activatedTime]: { dims: [BATCH, trunkShapes(config).timeWidth], type },
   })
   const { [UNET_NAMES.activatedTime]: time, ...handedOver } = encoded
   const skips = controlNet
-    ? await addResiduals(config, target, join(goldens, family, controlNet), handedOver)
+    ? await addResiduals(config, target, join(goldens, family, controlNet), handedOver, readWeights)
     : handedOver
   const states = { [UNET_NAMES.encoderHiddenStates]: inputs[UNET_NAMES.encoderHiddenStates] }
   const decoderInputs = { ...skips, ...states, [UNET_NAMES.activatedTime]: time }
@@ -95,13 +102,14 @@ async function addResiduals(
   target: GraphTarget,
   directory: string,
   skips: Record<string, GraphTensor>,
+  readWeights: typeof weightsOf,
 ): Promise<Record<string, GraphTensor>> {
   const config = readControlNetConfig(join(directory, 'config.json'))
-  const weights = weightsOf(join(directory, WEIGHTS))
+  const weights = readWeights(join(directory, WEIGHTS))
   const image = { [UNET_NAMES.controlImage]: noiseTensor([1, 3, 8 * SIZE, 8 * SIZE], 5) }
   const dims = [1, config.block_out_channels[0], SIZE, SIZE]
   const embedded = await runGraph(environment, buildControlNetConditioning(config, target), weights, image, {
-    [UNET_NAMES.conditioning]: { dims, type: target.precision },
+    [UNET_NAMES.conditioning]: { dims, type: typesOf(target).values },
   })
   const inputs = { ...trunkInputs(unet), ...embedded }
   const residuals = await runGraph(
@@ -128,6 +136,17 @@ async function addResiduals(
   return Object.fromEntries(Object.entries(added).map(([name, value]) => [name.slice('out.'.length), value]))
 }
 
+/** Reads a file's weights as a device keeps them, rounded. */
+function weightsRoundedFor(target: GraphTarget): typeof weightsOf {
+  return (path) => {
+    const file = openSafetensors(path)
+    const types = new Map([...file.tensors.values()].map(({ name, shape }) => [name, weightType(target, shape)]))
+    file.close()
+    const weights = weightsOf(path)
+    return (name) => (types.get(name) === 'float16' ? roundedToHalf(weights(name)) : weights(name))
+  }
+}
+
 describe('graphs in half precision', () => {
   for (const family of ['sd21', 'sdxl']) {
     it(`predict the noise that the float32 UNet of ${family} predicts`, async () => {
@@ -144,6 +163,13 @@ describe('graphs in half precision', () => {
     ]
     expect(relativeError(half, single)).toBeLessThan(TOLERANCE)
     expect(relativeError(half, await predictNoise('sd15', PORTABLE))).toBeGreaterThan(10 * TOLERANCE)
+  })
+
+  it('sum in float32 what they read in half precision, where precision is mixed', async () => {
+    const rounded = await predictNoise('sd15', PORTABLE, 'controlnet-a', weightsRoundedFor(MIXED))
+    const mixed = await predictNoise('sd15', MIXED, 'controlnet-a')
+    expect(relativeError(mixed, rounded)).toBeLessThan(1e-5)
+    expect(relativeError(mixed, await predictNoise('sd15', PORTABLE, 'controlnet-a'))).toBeGreaterThan(1e-4)
   })
 
   it('decode and encode pictures as the float32 autoencoder of sd21 does', async () => {
@@ -205,13 +231,16 @@ describe('graphs in half precision', () => {
     }
     const weight = half([rows, columns], 3)
     const patch = async (target: GraphTarget): Promise<Record<string, GraphTensor>> => {
-      const type = target.precision
+      const { weights: type } = typesOf(target)
       const given = { ...inputs, [PATCH_NAMES.weight]: { ...weight, type } }
       const outputs = { [PATCH_NAMES.patched]: { dims: weight.dims, type }, [PATCH_NAMES.check]: { dims: [1] } }
       return runGraph(environment, buildPatch(['float16'], target), () => [], given, outputs)
     }
-    const [inHalf, inSingle] = [await patch(HALF), await patch(PORTABLE)]
-    expect(inHalf[PATCH_NAMES.patched].values).toEqual(roundedToHalf(inSingle[PATCH_NAMES.patched].values))
-    expect(inHalf[PATCH_NAMES.check].values[0]).toBe(0)
+    const inSingle = await patch(PORTABLE)
+    for (const target of [HALF, MIXED]) {
+      const inHalf = await patch(target)
+      expect(inHalf[PATCH_NAMES.patched].values).toEqual(roundedToHalf(inSingle[PATCH_NAMES.patched].values))
+      expect(inHalf[PATCH_NAMES.check].values[0]).toBe(0)
+    }
   })
 })

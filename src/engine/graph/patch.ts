@@ -1,7 +1,7 @@
 import type { ElementType } from '../tensor.js'
-import { cast, fromDevice, toDevice, toFloat32, toPrecision } from './borders.js'
+import { convert } from './borders.js'
 import { createGraphBuilder, type Graph, type GraphBuilder, type Value } from './builder.js'
-import { PORTABLE, type GraphTarget } from './target.js'
+import { PORTABLE, typesOf, type GraphTarget } from './target.js'
 
 /** Input and output names of the patch graph. */
 export const PATCH_NAMES = {
@@ -18,13 +18,14 @@ export type LayerType = Extract<ElementType, 'float32' | 'float16' | 'bfloat16'>
 
 /**
  * LoRA layers of one weight: weight (M, K) + Σ factor.i * up.i (M, Ri) @ down.i (Ri, K), for any number of LoRAs in one pass
- * over the weight. The sum is computed in float32 and rounded once to the weight's type, which is the target's precision.
+ * over the weight. The sum is computed in float32 and rounded once to the type in which the target keeps weights.
  * `check` (1) is 0, or not a number if a value of a layer is not finite.
  * @param types how each LoRA's values are stored; they are widened here, so that files are bound as they lie on disk
  */
 export function buildPatch(types: readonly LayerType[], target: GraphTarget = PORTABLE): Graph {
   const g = createGraphBuilder('patch', target)
-  const weight = toFloat32(g, fromDevice(g, PATCH_NAMES.weight, ['M', 'K']))
+  const { weights: kept } = typesOf(target)
+  const weight = convert(g, g.input(PATCH_NAMES.weight, kept, ['M', 'K']), kept, 'float32')
   const layers = types.map((type, index) => {
     const up = widened(g, PATCH_NAMES.up(index), type, ['M', `R.${index}`])
     const down = widened(g, PATCH_NAMES.down(index), type, [`R.${index}`, 'K'])
@@ -40,7 +41,8 @@ export function buildPatch(types: readonly LayerType[], target: GraphTarget = PO
     layers.map((layer) => layer.down),
     0,
   )
-  toDevice(g, PATCH_NAMES.patched, toPrecision(g, g.node('Gemm', [up, down, weight])), ['M', 'K'])
+  const patched = convert(g, g.node('Gemm', [up, down, weight]), 'float32', kept)
+  g.output(PATCH_NAMES.patched, patched, ['M', 'K'], kept)
   const sums = layers.flatMap(({ parts }) => parts.map((part) => sumOfZeros(g, part)))
   g.output(
     PATCH_NAMES.check,
@@ -51,8 +53,7 @@ export function buildPatch(types: readonly LayerType[], target: GraphTarget = PO
 }
 
 function widened(g: GraphBuilder, name: string, type: LayerType, dims: readonly string[]): Value {
-  const value = g.input(name, type, dims)
-  return type === 'float32' ? value : cast(g, value, 'float32')
+  return convert(g, g.input(name, type, dims), type, 'float32')
 }
 
 function join(g: GraphBuilder, values: readonly Value[], axis: number): Value {

@@ -15,6 +15,15 @@ export function buildSumProbe(target: GraphTarget): Graph {
   return g.build()
 }
 
+/** The matrix product of input.0 (M, K) and input.1 (K, N). */
+export function buildProductProbe([rows, inner, columns]: readonly number[], target: GraphTarget): Graph {
+  const g = createGraphBuilder('product-probe', target)
+  const left = fromHost(g, PROBE_NAMES.input(0), [rows, inner])
+  const right = fromHost(g, PROBE_NAMES.input(1), [inner, columns])
+  toHost(g, PROBE_NAMES.output, g.node('MatMul', [left, right]), [rows, columns])
+  return g.build()
+}
+
 /** Self-attention with one head; inputs are query, key and value (1, tokens, channels). */
 export function buildAttentionProbe(tokens: number, channels: number, target: GraphTarget): Graph {
   const g = createGraphBuilder('attention-probe', target)

@@ -1,4 +1,4 @@
-import { fromDevice, toDevice, toPrecision } from './borders.js'
+import { fromDevice, toDevice, toValues } from './borders.js'
 import { createGraphBuilder, type Graph, type GraphBuilder, type Value } from './builder.js'
 import { PORTABLE, type GraphTarget } from './target.js'
 import type { TrunkShapes } from './trunk-shapes.js'
@@ -22,7 +22,7 @@ export function buildResidualSum({ skips, mid }: TrunkShapes, target: GraphTarge
   const each = elements(g, scales, skips.length + 1)
   const add = (name: string, residual: string, channels: number, scale: string): void => {
     const dims = ['N', channels, `h.${name}`, `w.${name}`]
-    const scaled = toPrecision(g, g.node('Mul', [g.input(residual, 'float32', dims), scale]))
+    const scaled = toValues(g, g.node('Mul', [g.input(residual, 'float32', dims), scale]))
     toDevice(g, `out.${name}`, g.node('Add', [fromDevice(g, name, dims), scaled]), dims)
   }
   skips.forEach(({ channels }, index) => {

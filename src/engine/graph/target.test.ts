@@ -22,6 +22,7 @@ import { buildVaeDecoder, buildVaeEncoder, vaePrecision } from './vae.js'
 const goldens = fileURLToPath(new URL('../../../fixtures/goldens/', import.meta.url))
 const config = (path: string): string => join(goldens, path, 'config.json')
 const HALF: GraphTarget = { precision: 'float16', operators: 'portable', attention: 'fused' }
+const MIXED: GraphTarget = { ...HALF, precision: 'mixed' }
 
 const unet = readUnetConfig(config('sd15/model/unet'))
 const xlUnet = readUnetConfig(config('sdxl/model/unet'))
@@ -63,8 +64,7 @@ describe('a graph for half precision', () => {
 
     it(`reads weights in half precision, under the same names: ${name}`, () => {
       const graph = build(HALF)
-      expect(graph.precision).toBe('float16')
-      expect(graph.weights).toEqual(build(PORTABLE).weights)
+      expect(graph.weights).toEqual(build(PORTABLE).weights.map((weight) => ({ ...weight, type: 'float16' })))
       const types = new Map(proto(graph).input.map((input) => [input.name, elementType(input)]))
       for (const weight of graph.weights) expect(types.get(weight.name), weight.name).toBe(DATA_TYPES.float16)
     })
@@ -84,6 +84,34 @@ describe('a graph for half precision', () => {
   })
 })
 
+describe('a graph in mixed precision', () => {
+  for (const [name, build] of graphs) {
+    it(`widens each kernel and matrix once, and casts nothing else: ${name}`, () => {
+      const graph = build(MIXED)
+      const { node, input } = proto(graph)
+      const types = new Map(input.map((each) => [each.name, elementType(each)]))
+      for (const weight of graph.weights) {
+        const type = weight.dims.length > 1 ? 'float16' : 'float32'
+        expect([weight.type, types.get(weight.name)], weight.name).toEqual([type, DATA_TYPES[type]])
+      }
+      // The table of tokens is read first, and what was read of it is widened.
+      const reads = node.filter(({ opType }) => opType === 'Gather')
+      const tables = new Map(reads.map(({ input: [table], output: [rows] }) => [rows, table]))
+      const widened = node.flatMap(({ opType, input: [from] }) => (opType === 'Cast' ? [tables.get(from) ?? from] : []))
+      const kept = graph.weights.filter(({ type }) => type === 'float16').map((weight) => weight.name)
+      expect(widened.sort()).toEqual(kept.sort())
+    })
+  }
+
+  it('leaves float32 for another graph, and patches what it keeps', () => {
+    const types = ({ output }: GraphProto) => new Set(output.map(elementType))
+    expect(types(proto(buildUnetEncoder(unet, MIXED)))).toEqual(new Set([DATA_TYPES.float32]))
+    const { input, output } = proto(buildPatch(['float32'], MIXED))
+    const patch = new Map([...input, ...output].map((each) => [each.name, elementType(each)]))
+    expect([patch.get('weight'), patch.get('patched')]).toEqual([DATA_TYPES.float16, DATA_TYPES.float16])
+  })
+})
+
 describe('the precision of an autoencoder', () => {
   const sdxl = readVaeConfig(config('sdxl/model/vae'))
   const published = {
@@ -96,7 +124,8 @@ describe('the precision of an autoencoder', () => {
   it('is float32 for SDXL, whose activations exceed float16', () => {
     expect(vaePrecision(sdxl, HALF)).toBe('float32')
     expect(buildVaeDecoder(sdxl, HALF).model).toEqual(buildVaeDecoder(sdxl).model)
-    expect(buildVaeEncoder(sdxl, HALF).precision).toBe('float32')
+    expect(buildVaeEncoder(sdxl, HALF).model).toEqual(buildVaeEncoder(sdxl).model)
+    expect(vaePrecision(sdxl, MIXED)).toBe('mixed')
   })
 
   it("is the target's for SD1.x and SD2.x, whatever the flag says, as in diffusers", () => {

@@ -1,9 +1,9 @@
 import type { TextEncoderConfig } from '../weights/config.js'
-import { toHost } from './borders.js'
+import { convert, toHost } from './borders.js'
 import { createGraphBuilder, type Graph, type GraphBuilder, type Value } from './builder.js'
 import { attention } from './attention.js'
 import { gelu, layerNorm, linear, quickGelu, sequenceShape } from './layers.js'
-import { PORTABLE, type GraphTarget } from './target.js'
+import { PORTABLE, typesOf, type GraphTarget } from './target.js'
 
 /** Input and output names of the text encoder graph. */
 export const TEXT_ENCODER_NAMES = {
@@ -32,7 +32,10 @@ export function buildTextEncoder(config: TextEncoderConfig, target: GraphTarget 
   const dims = ['N', length, width]
 
   const embeddings = 'text_model.embeddings'
-  const tokens = g.node('Gather', [g.weight(`${embeddings}.token_embedding.weight`, [config.vocab_size, width]), ids])
+  const table = g.storedWeight(`${embeddings}.token_embedding.weight`, [config.vocab_size, width])
+  const { weights, values } = typesOf(target)
+  // The table is the network's largest weight, and 77 of its rows are read.
+  const tokens = convert(g, g.node('Gather', [table, ids]), weights, values)
   const positions = g.weight(`${embeddings}.position_embedding.weight`, [length, width])
   let hidden = g.node('Add', [tokens, positions])
   const sequence = sequenceShape(g, hidden, width)

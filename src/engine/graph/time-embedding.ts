@@ -1,5 +1,5 @@
 import type { TrunkConfig } from '../weights/config.js'
-import { toPrecision } from './borders.js'
+import { toValues } from './borders.js'
 import type { GraphBuilder, Value } from './builder.js'
 import { linear, silu } from './layers.js'
 import { UNET_NAMES } from './unet-names.js'
@@ -17,7 +17,7 @@ export function timeEmbedding(g: GraphBuilder, config: TrunkConfig, like: Value)
   const mlp = (x: Value, name: string, from: number): Value =>
     linear(g, silu(g, linear(g, x, `${name}.linear_1`, from, 4 * width)), `${name}.linear_2`, 4 * width, 4 * width)
 
-  let embedding = mlp(toPrecision(g, sinusoids(g, timestep, width, config)), 'time_embedding', width)
+  let embedding = mlp(toValues(g, sinusoids(g, timestep, width, config)), 'time_embedding', width)
   if (config.addition_embed_type === 'text_time') {
     const perId = config.addition_time_embed_dim ?? 0
     const joined = config.projection_class_embeddings_input_dim ?? 0
@@ -25,7 +25,7 @@ export function timeEmbedding(g: GraphBuilder, config: TrunkConfig, like: Value)
     const timeIds = g.input(UNET_NAMES.timeIds, 'float32', ['N', 6])
     const flatIds = g.node('Reshape', [timeIds, g.ints([-1])], { onHost })
     const ids = g.node('Reshape', [sinusoids(g, flatIds, perId, config), g.ints([-1, 6 * perId])])
-    const added = toPrecision(g, g.node('Concat', [textEmbeds, ids], { attributes: { axis: -1 } }))
+    const added = toValues(g, g.node('Concat', [textEmbeds, ids], { attributes: { axis: -1 } }))
     embedding = g.node('Add', [embedding, mlp(added, 'add_embedding', joined)])
   } else {
     // One timestep serves the whole batch; the blocks expect a row for each image.

@@ -1,6 +1,7 @@
 import type { ElementType } from '../tensor.js'
-import { createGraphBuilder, DATA_TYPES, type Graph } from './builder.js'
-import type { Precision } from './target.js'
+import { convert } from './borders.js'
+import { createGraphBuilder, type Graph } from './builder.js'
+import type { FloatType } from './target.js'
 
 /** Input and output names of the upload graph. */
 export const UPLOAD_NAMES = { host: 'host', device: 'device' } as const
@@ -9,11 +10,10 @@ export const UPLOAD_NAMES = { host: 'host', device: 'device' } as const
 export type UploadType = Extract<ElementType, 'float32' | 'float16'>
 
 /** Elements of the host (N) as the device keeps them (N): copied by the runtime, and rounded on the device. */
-export function buildUpload(from: UploadType, to: Precision): Graph {
+export function buildUpload(from: UploadType, to: FloatType): Graph {
   const g = createGraphBuilder('upload')
   const host = g.input(UPLOAD_NAMES.host, from, ['N'])
-  const device =
-    from === to ? g.node('Identity', [host]) : g.node('Cast', [host], { attributes: { to: DATA_TYPES[to] } })
+  const device = from === to ? g.node('Identity', [host]) : convert(g, host, from, to)
   g.output(UPLOAD_NAMES.device, device, ['N'], to)
   return g.build()
 }

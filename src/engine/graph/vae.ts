@@ -14,11 +14,11 @@ export const VAE_NAMES = { latents: 'latents', image: 'image', moments: 'moments
 const NORM_EPSILON = 1e-6
 
 /**
- * What an autoencoder computes in. Activations of SDXL's exceed float16's range, which its config tells by force_upcast, and
+ * What an autoencoder computes in. Values of SDXL's exceed float16's range, which its config tells by force_upcast, and
  * diffusers keeps it in float32 for that.
  */
 export function vaePrecision({ force_upcast }: VaeConfig, target: GraphTarget): Precision {
-  return force_upcast ? 'float32' : target.precision
+  return force_upcast && target.precision === 'float16' ? 'float32' : target.precision
 }
 
 /** AutoencoderKL's decoder with its post_quant_conv: latents (N, C, h, w), unscaled, to image (N, 3, 8h, 8w). */

@@ -57,6 +57,12 @@ function transformerValues(
   return transformer(widths[block]) * area + scores(heads[block], area, target)
 }
 
+/** The largest kernel of a network whose blocks have these widths, and of one that joins skips: one is widened at a time. */
+export function largestKernel(widths: readonly number[], joinsSkips = false): number {
+  const widest = Math.max(...widths)
+  return 9 * widest * widest * (joinsSkips ? 2 : 1)
+}
+
 /** The skips of one row, with the mid block's output. */
 export function skipValues(config: TrunkConfig, { height, width }: BatchSize): number {
   const { skips, mid } = trunkShapes(config)

@@ -1,4 +1,4 @@
-import type { GraphTarget } from '../graph/target.js'
+import { typesOf, type GraphTarget } from '../graph/target.js'
 import type { NativeHandle } from '../ort/native.js'
 import { valueDims } from '../ort/value.js'
 import { elementCount, tensorBytes, type NativeTensor } from '../tensor.js'
@@ -11,7 +11,7 @@ import { EVICTION_RANKS, type DeviceMemory } from './device-memory.js'
 import type { GraphCache } from './graph-cache.js'
 import { controlNetGraphs, controlNetWork, type ControlWork } from './graph-work.js'
 import { createResidency, type Lease, type Resident, type ResidentEntry } from './residency.js'
-import { componentBytes, PRECISION_BYTES } from './weight-bytes.js'
+import { componentBytes, FLOAT_BYTES } from './weight-bytes.js'
 import type { Workspaces } from './workspaces.js'
 
 /** A ControlNet that is resident on a device, with the pictures that were embedded last. */
@@ -145,10 +145,10 @@ async function load(
 }
 
 /** What an embedded picture takes: as many channels as the ControlNet's first block, at an eighth of the size. */
-function pictureNeed({ config }: ControlNet, { dims }: NativeTensor, { precision }: GraphTarget) {
+function pictureNeed({ config }: ControlNet, { dims }: NativeTensor, target: GraphTarget) {
   const [channels] = config.block_out_channels
   const halvings = config.conditioning_embedding_out_channels.length - 1
-  const byteLength = ((elementCount(dims) / dims[1]) * channels * PRECISION_BYTES[precision]) / 4 ** halvings
+  const byteLength = ((elementCount(dims) / dims[1]) * channels * FLOAT_BYTES[typesOf(target).values]) / 4 ** halvings
   return () => Promise.resolve({ byteLength: Math.ceil(byteLength), name: 'The picture for a ControlNet' })
 }
 

@@ -1,5 +1,5 @@
 import { buildUpload, UPLOAD_NAMES, type UploadType } from '../graph/upload.js'
-import type { Precision } from '../graph/target.js'
+import type { FloatType } from '../graph/target.js'
 import { viewValue, type DeviceTensor, type ValueTensor } from '../ort/value.js'
 import { elementCount, type NativeTensor } from '../tensor.js'
 import type { Weights } from '../weights/weights.js'
@@ -18,7 +18,7 @@ export interface DeviceWeights {
 
 /**
  * Gives a device the weights that some graphs read: the host's pages as they are, or a copy in the device's own memory,
- * which is made once and in the graphs' precision.
+ * which is made once and in the type in which the graphs read them.
  */
 export async function loadWeights(
   graphs: GraphCache,
@@ -37,10 +37,10 @@ export async function loadWeights(
   }
   try {
     for (const { graph } of compiled) {
-      for (const { name } of graph.weights) {
+      for (const { name, type } of graph.weights) {
         const tensor = uploaded.has(name) ? undefined : weights.find(name)
         // What is missing is told of when the weights are bound.
-        if (tensor) uploaded.set(name, await uploader.upload(tensor, graph.precision))
+        if (tensor) uploaded.set(name, await uploader.upload(tensor, type))
       }
     }
   } catch (error) {
@@ -62,15 +62,15 @@ function createUploader(graphs: GraphCache) {
   const bindings = createBindingSet(graphs)
   const { memory } = graphs.environment.provider
   return {
-    async upload(tensor: NativeTensor, precision: Precision): Promise<UploadedTensor> {
-      const [from, to] = [tensor.type as UploadType, precision]
+    async upload(tensor: NativeTensor, to: FloatType): Promise<UploadedTensor> {
+      const from = tensor.type as UploadType
       const binding = await bindings.of('upload', { from, to }, () => buildUpload(from, to))
       binding.bindInput(UPLOAD_NAMES.host, { ...tensor, dims: [elementCount(tensor.dims)] })
       binding.clearOutputs()
       binding.bindDeviceOutput(UPLOAD_NAMES.device)
       await binding.run()
       const [flat] = binding.takeOutputs()
-      const view = viewValue({ type: precision, dims: [], value: flat }, tensor.dims, memory)
+      const view = viewValue({ type: to, dims: [], value: flat }, tensor.dims, memory)
       return {
         ...view,
         release() {

@@ -1,5 +1,5 @@
 import type { Graph } from '../graph/builder.js'
-import type { GraphTarget } from '../graph/target.js'
+import { typesOf, type GraphTarget } from '../graph/target.js'
 import type { Environment } from '../ort/environment.js'
 import { openSession } from '../ort/session.js'
 import type { CompiledGraph } from './network.js'
@@ -45,7 +45,7 @@ export function createGraphCache(environment: Environment): GraphCache {
     environment,
     target,
     async acceptsHalf() {
-      return environment.provider.hasOwnMemory && (await target()).precision === 'float16'
+      return environment.provider.hasOwnMemory && typesOf(await target()).weights === 'float16'
     },
     get compiled() {
       return sessions.size

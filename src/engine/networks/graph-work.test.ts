@@ -11,6 +11,7 @@ const models = fileURLToPath(new URL('../../../fixtures/models/', import.meta.ur
 const demo = openCheckpoint(`${models}tiny-shapes-xl`)
 const canny = openControlNetComponent(`${models}controlnets/canny`, demo)
 const HALF: GraphTarget = { ...PORTABLE, precision: 'float16' }
+const MIXED: GraphTarget = { ...PORTABLE, precision: 'mixed' }
 
 /** In MB, by graph. */
 function workOf(work: ModelWork, target = PORTABLE): Record<string, number> {
@@ -63,6 +64,13 @@ describe('the estimate of working memory', () => {
     expect(half['vae-decoder']).toBe(full['vae-decoder'])
   })
 
+  it('has the largest kernel widened once more where weights are widened', () => {
+    const [full, mixed] = [workOf({ pass: [2, 4, 64, 64] }), workOf({ pass: [2, 4, 64, 64] }, MIXED)]
+    const widest = Math.max(...demo.unet.config.block_out_channels)
+    expect(mixed['unet-encoder'] - full['unet-encoder']).toBe(4 * 9 * widest ** 2)
+    expect(mixed['unet-decoder'] - full['unet-decoder']).toBe(4 * 9 * 2 * widest ** 2)
+  })
+
   it('is for graphs that the networks are bound to', () => {
     const keys = (graphs: readonly { kind: string; config: object }[]) =>
       graphs.map(({ kind, config }) => graphKey(kind, config))
@@ -81,5 +89,9 @@ describe('the size of weights', () => {
     const autoencoder = componentBytes(demo.vae, PORTABLE)
     expect(half - autoencoder).toBe((full - autoencoder) / 2)
     expect(componentBytes(canny, HALF)).toBe(componentBytes(canny, PORTABLE) / 2)
+    // Vectors stay in float32 there.
+    const mixed = componentBytes(canny, MIXED) / componentBytes(canny, HALF)
+    expect(mixed).toBeGreaterThan(1)
+    expect(mixed).toBeLessThan(1.02)
   })
 })

@@ -1,4 +1,4 @@
-import type { GraphTarget, Precision } from '../graph/target.js'
+import { typesOf, type GraphTarget, type Precision } from '../graph/target.js'
 import { trunkShapes } from '../graph/trunk-shapes.js'
 import { vaePrecision } from '../graph/vae.js'
 import type { Checkpoint } from '../weights/checkpoint.js'
@@ -8,13 +8,14 @@ import {
   decoderValues,
   embeddingValues,
   encoderValues,
+  largestKernel,
   skipValues,
   textEncoderValues,
   vaeDecoderValues,
   vaeEncoderValues,
   type BatchSize,
 } from './activations.js'
-import { PRECISION_BYTES } from './weight-bytes.js'
+import { FLOAT_BYTES } from './weight-bytes.js'
 import type { GraphReference, GraphWork } from './workspaces.js'
 
 /** What a job asks of a model on a device, by the shapes of its largest calls. */
@@ -82,21 +83,25 @@ export function modelWork(
   target: GraphTarget,
 ): GraphWork[] {
   const work: GraphWork[] = []
-  const add = (kind: GraphKind, config: object, values: number, precision = target.precision): void => {
-    work.push({ kind, config, byteLength: bytesOf(kind, values, precision) })
+  const add = (kind: GraphKind, config: object, values: number, largest: number, { precision } = target): void => {
+    work.push({ kind, config, byteLength: bytesOf(kind, values, precision) + widenedBytes(largest, precision) })
   }
   // Every job encodes a prompt, one at a time.
-  for (const { config } of textEncoders) add('text-encoder', config, textEncoderValues(config, 1))
+  for (const { config } of textEncoders) {
+    add('text-encoder', config, textEncoderValues(config, 1), config.hidden_size * config.intermediate_size)
+  }
   if (pass) {
     const size = sizeOf(pass)
-    add('unet-encoder', unet.config, encoderValues(unet.config, size, target))
-    add('unet-decoder', unet.config, decoderValues(unet.config, size, target))
+    const widths = unet.config.block_out_channels
+    add('unet-encoder', unet.config, encoderValues(unet.config, size, target), largestKernel(widths))
+    add('unet-decoder', unet.config, decoderValues(unet.config, size, target), largestKernel(widths, true))
     const sums = controls * size.rows * skipValues(unet.config, size)
-    if (controls > 0) add('residual-sum', trunkShapes(unet.config), sums)
+    if (controls > 0) add('residual-sum', trunkShapes(unet.config), sums, 0)
   }
-  const precision = vaePrecision(vae.config, target)
-  if (decode) add('vae-decoder', vae.config, vaeDecoderValues(vae.config, sizeOf(decode), target), precision)
-  if (encode) add('vae-encoder', vae.config, vaeEncoderValues(vae.config, sizeOf(encode), target), precision)
+  const vaeTarget = { ...target, precision: vaePrecision(vae.config, target) }
+  const largest = largestKernel(vae.config.block_out_channels)
+  if (decode) add('vae-decoder', vae.config, vaeDecoderValues(vae.config, sizeOf(decode), target), largest, vaeTarget)
+  if (encode) add('vae-encoder', vae.config, vaeEncoderValues(vae.config, sizeOf(encode), target), largest, vaeTarget)
   return work
 }
 
@@ -109,18 +114,26 @@ export function controlNetWork(
   const { precision } = target
   const trunk = pass ? controlNetValues(config, sizeOf(pass), target) : 0
   const embedding = picture ? embeddingValues(config, sizeOf(picture)) : 0
+  const bytes = (kind: GraphKind, values: number, widths: readonly number[]): number =>
+    bytesOf(kind, values, precision) + (values > 0 ? widenedBytes(largestKernel(widths), precision) : 0)
   return [
-    { kind: 'controlnet', config, byteLength: bytesOf('controlnet', trunk, precision) },
+    { kind: 'controlnet', config, byteLength: bytes('controlnet', trunk, config.block_out_channels) },
     {
       kind: 'controlnet-conditioning',
       config,
-      byteLength: bytesOf('controlnet-conditioning', embedding, precision),
+      byteLength: bytes('controlnet-conditioning', embedding, config.conditioning_embedding_out_channels),
     },
   ]
 }
 
 function bytesOf(kind: GraphKind, values: number, precision: Precision): number {
-  return Math.ceil(values * PRECISION_BYTES[precision] * FACTORS[kind])
+  return Math.ceil(values * FLOAT_BYTES[typesOf({ precision }).values] * FACTORS[kind])
+}
+
+/** What a graph takes for the widened form of its largest weight, where it widens weights. */
+function widenedBytes(largest: number, precision: Precision): number {
+  const { weights, values } = typesOf({ precision })
+  return weights === values ? 0 : largest * FLOAT_BYTES[values]
 }
 
 function sizeOf([rows, , height, width]: readonly number[]): BatchSize {

@@ -1,20 +1,30 @@
 import type { Graph } from '../graph/builder.js'
-import { buildAttentionProbe, buildSumProbe, PROBE_NAMES } from '../graph/probes.js'
-import { PORTABLE, type GraphTarget } from '../graph/target.js'
+import { buildAttentionProbe, buildProductProbe, buildSumProbe, PROBE_NAMES } from '../graph/probes.js'
+import type { GraphTarget, Precision } from '../graph/target.js'
 import { OrtError } from '../ort/api.js'
 import type { Environment } from '../ort/environment.js'
 import { runOnce, type Floats } from './run-once.js'
 
-/**
- * What the environment's device can do of its target, found out by running small graphs: whether a device computes in half
- * precision shows only then, and the runtime's WebGPU attention gives wrong values without a word on devices whose
- * subgroups have fewer than eight lanes (seen with 1.30 on SwiftShader, which has four).
- */
+/** What the environment's device can do of its target, found out by running small graphs: much of it shows only then. */
 export async function probeTarget(environment: Environment): Promise<GraphTarget> {
   const { target: wanted, provider } = environment
   if (!provider.hasOwnMemory) return wanted
-  const target = (await computes(environment, wanted)) ? wanted : { ...wanted, precision: PORTABLE.precision }
+  const target = { ...wanted, precision: await probePrecision(environment) }
   return (await attends(environment, target)) ? target : { ...target, attention: 'plain' }
+}
+
+/**
+ * float32 where the device does not compute in half precision, and mixed where it sums badly in it, unless half precision was asked
+ * for: products of half-precision numbers are summed in half precision by the runtime's WebGPU kernels (1.30), and in float32 by
+ * those of CUDA, as diffusers has them.
+ */
+async function probePrecision(environment: Environment): Promise<Precision> {
+  const { target, hasGivenPrecision } = environment
+  if (target.precision === 'float32') return 'float32'
+  const half: GraphTarget = { ...target, precision: 'float16' }
+  if (!(await computes(environment, half))) return 'float32'
+  if (hasGivenPrecision || target.precision === 'mixed') return target.precision
+  return (await sums(environment, half)) ? 'float16' : 'mixed'
 }
 
 async function computes(environment: Environment, target: GraphTarget): Promise<boolean> {
@@ -22,12 +32,51 @@ async function computes(environment: Environment, target: GraphTarget): Promise<
   return values?.[0] === 3
 }
 
+/** As many products in a sum as in a convolution of 228 channels. */
+const PRODUCT = [64, 2048, 64] as const
+/**
+ * Of the largest value of the product. The result's own rounding is at most 5e-4; sums in half precision were seen to be off by
+ * 1e-2.
+ */
+const SUM_TOLERANCE = 2e-3
+
+async function sums(environment: Environment, target: GraphTarget): Promise<boolean> {
+  const [rows, inner, columns] = PRODUCT
+  // Half precision holds these values exactly.
+  const matrix = (length: number, seed: number) =>
+    Float32Array.from({ length }, (_, i) => Math.round(31 * Math.sin(i * i * seed)) / 32)
+  const [left, right] = [matrix(rows * inner, 1), matrix(inner * columns, 2)]
+  const inputs = [
+    { dims: [rows, inner], values: left },
+    { dims: [inner, columns], values: right },
+  ]
+  const values = await tryRun(environment, buildProductProbe(PRODUCT, target), inputs, [rows, columns])
+  const expected = productOf(left, right)
+  const tolerance = SUM_TOLERANCE * expected.reduce((largest, each) => Math.max(largest, Math.abs(each)), 0)
+  return values?.every((value, index) => Math.abs(value - expected[index]) < tolerance) ?? false
+}
+
+/** The matrix product of `PRODUCT`'s shapes in double precision. */
+function productOf(left: Float32Array, right: Float32Array): Float64Array {
+  const [rows, inner, columns] = PRODUCT
+  return Float64Array.from({ length: rows * columns }, (_, index) => {
+    const [row, column] = [Math.floor(index / columns), index % columns]
+    let sum = 0
+    for (let k = 0; k < inner; k++) sum += left[row * inner + k] * right[k * columns + column]
+    return sum
+  })
+}
+
 /** Enough tokens that a runtime takes the same way as for images. */
 const TOKENS = 64
 const CHANNELS = 16
 /** Half precision is off by a tenth of this; the wrong values seen were off by twenty times as much. */
-const TOLERANCE = 0.02
+const ATTENTION_TOLERANCE = 0.02
 
+/**
+ * Whether the runtime's attention is right. WebGPU's gives wrong values without a word on devices whose subgroups have fewer than
+ * eight lanes (seen with 1.30 on SwiftShader, which has four).
+ */
 async function attends(environment: Environment, target: GraphTarget): Promise<boolean> {
   const inputs = [1, 2, 3].map((seed) =>
     Float32Array.from({ length: TOKENS * CHANNELS }, (_, i) => 2 * Math.sin(i * i * seed)),
@@ -36,9 +85,8 @@ async function attends(environment: Environment, target: GraphTarget): Promise<b
   const tensors = inputs.map((values) => ({ dims: [1, TOKENS, CHANNELS], values }))
   const values = await tryRun(environment, graph, tensors, [TOKENS, CHANNELS])
   const expected = attentionOf(inputs)
-  return values?.every((value, index) => Math.abs(value - expected[index]) < TOLERANCE) ?? false
+  return values?.every((value, index) => Math.abs(value - expected[index]) < ATTENTION_TOLERANCE) ?? false
 }
-
 /** softmax(q k^T / √C) v in double precision. */
 function attentionOf([query, key, value]: readonly Float32Array[]): Float32Array {
   const result = new Float32Array(TOKENS * CHANNELS)

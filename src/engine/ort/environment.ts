@@ -14,7 +14,7 @@ export interface EnvironmentOptions {
   readonly spin?: boolean
   /** What all sessions of this process compute with; tests give one of their own. @default cpu */
   readonly provider?: ProviderName | Provider
-  /** @default what suits the provider */
+  /** @default the provider's, or one that is nearer to float32 where the device computes wrong or badly in that */
   readonly precision?: Precision
 }
 
@@ -24,6 +24,8 @@ export interface Environment extends NativeHandle {
   readonly provider: Provider
   /** What graphs should be built for, where the device can compute in that precision. */
   readonly target: GraphTarget
+  /** Whether its precision was asked for. */
+  readonly hasGivenPrecision: boolean
   /** Runs of one device take turns: several at once would only share its threads. */
   readonly exclusive: Exclusive
   /** What was copied between the host's memory and the device's own so far; nothing where they are the same. */
@@ -48,7 +50,6 @@ export function openEnvironment({ threads, spin = true, ...device }: Environment
   const api = ortApi()
   const { provider: named = 'cpu' } = device
   const provider = typeof named === 'string' ? PROVIDERS[named] : named
-  const { precision = provider.target.precision } = device
   const exclusive = createExclusive()
   const options = outPointer((out) => api.CreateThreadingOptions(out))
   try {
@@ -60,7 +61,8 @@ export function openEnvironment({ threads, spin = true, ...device }: Environment
     return {
       threads,
       provider,
-      target: { ...provider.target, precision },
+      target: { ...provider.target, ...(device.precision && { precision: device.precision }) },
+      hasGivenPrecision: device.precision !== undefined,
       exclusive,
       traffic: { toDevice: 0, toHost: 0 },
       free(release) {
