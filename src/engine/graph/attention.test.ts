@@ -5,6 +5,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { noiseTensor, relativeError, runGraph, weightsOf, type GraphTensor } from '../../../test/support/run-graph.js'
 import { openEnvironment, type Environment } from '../ort/environment.js'
 import { readTextEncoderConfig, readUnetConfig } from '../weights/config.js'
+import { attention, HEADS_AT_ONCE } from './attention.js'
+import { createGraphBuilder, type Graph, type Value } from './builder.js'
 import { ModelProtoSchema } from './onnx_pb.js'
 import { PORTABLE, type GraphTarget } from './target.js'
 import { buildTextEncoder, TEXT_ENCODER_NAMES } from './text-encoder.js'
@@ -65,5 +67,28 @@ describe('plain attention', () => {
     const run = async (target: GraphTarget): Promise<GraphTensor> =>
       (await runGraph(environment, buildUnetDecoder(config, target), weights, inputs, outputs))[UNET_NAMES.noise]
     expect(relativeError(await run(PLAIN), await run(PORTABLE))).toBeLessThan(TOLERANCE)
+  })
+
+  it.each([1, 2, 3, 8])('gives it where an image has too many tokens for all of %d heads at once', async (heads) => {
+    const [tokens, depth] = [6, 4]
+    const channels = heads * depth
+    const build = (target: GraphTarget): Graph => {
+      const g = createGraphBuilder('attention', target)
+      const inputs = ['q', 'k', 'v'].map((name) => g.input(name, 'float32', ['T', channels])) as [Value, Value, Value]
+      const sequence = g.ints([2, -1, channels])
+      g.output('y', attention(g, inputs, channels, { heads, sequence, wide: true }), ['T', channels])
+      return g.build()
+    }
+    const inputs = Object.fromEntries(
+      ['q', 'k', 'v'].map((name, index) => [name, noiseTensor([2 * tokens, channels], index + 1)]),
+    )
+    const run = async (target: GraphTarget): Promise<GraphTensor> => {
+      const shape = { dims: [2 * tokens, channels] }
+      return (await runGraph(environment, build(target), () => [], inputs, { y: shape })).y
+    }
+    expect(relativeError(await run(PLAIN), await run(PORTABLE))).toBeLessThan(TOLERANCE)
+    const { graph } = fromBinary(ModelProtoSchema, build(PLAIN).model)
+    const groups = Math.ceil(heads / HEADS_AT_ONCE)
+    expect(graph?.node.filter(({ opType }) => opType === 'Softmax')).toHaveLength(groups)
   })
 })

@@ -112,16 +112,17 @@ function transformerLayer(
   context: PromptContext,
   { channels, heads, sequence }: { channels: number; heads: number; sequence: Value },
 ): Value {
-  const attend = (query: Value, from: Value, width: number, part: string): Value => {
+  const attend = (query: Value, from: Value, width: number, part: string, wide = false): Value => {
     const q = linear(g, query, `${part}.to_q`, channels, channels, false)
     const k = linear(g, from, `${part}.to_k`, width, channels, false)
     const v = linear(g, from, `${part}.to_v`, width, channels, false)
-    return linear(g, attention(g, [q, k, v], channels, { heads, sequence }), `${part}.to_out.0`, channels, channels)
+    const attended = attention(g, [q, k, v], channels, { heads, sequence, wide })
+    return linear(g, attended, `${part}.to_out.0`, channels, channels)
   }
   const norm = (x: Value, part: string): Value => layerNorm(g, x, `${name}.${part}`, channels, LAYER_NORM_EPSILON)
 
   const first = norm(tokens, 'norm1')
-  tokens = g.node('Add', [attend(first, first, channels, `${name}.attn1`), tokens])
+  tokens = g.node('Add', [attend(first, first, channels, `${name}.attn1`, true), tokens])
   tokens = g.node('Add', [attend(norm(tokens, 'norm2'), context.tokens, context.width, `${name}.attn2`), tokens])
   return g.node('Add', [gatedFeedForward(g, norm(tokens, 'norm3'), `${name}.ff.net`, channels), tokens])
 }

@@ -1,3 +1,4 @@
+import { HEADS_AT_ONCE } from '../graph/attention.js'
 import type { GraphTarget } from '../graph/target.js'
 import { trunkShapes } from '../graph/trunk-shapes.js'
 import type { ControlNetConfig, TextEncoderConfig, TrunkConfig, UnetConfig, VaeConfig } from '../weights/config.js'
@@ -24,7 +25,7 @@ const transformer = (channels: number): number => 18 * channels
 
 /** Live in an attention of matrix products, beside what a fused one needs: the scores of each token for each, and their softmax. */
 const scores = (heads: number, tokens: number, { attention }: Attention): number =>
-  attention === 'plain' ? 2 * heads * tokens * tokens : 0
+  attention === 'plain' ? 2 * Math.min(heads, HEADS_AT_ONCE) * tokens * tokens : 0
 
 /** The down blocks and the mid block of a UNet, with the skips that stay for the decoder. */
 export function encoderValues(config: UnetConfig, size: BatchSize, target: Attention): number {
