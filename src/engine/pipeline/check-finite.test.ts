@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { openSafetensors } from '../weights/safetensors.js'
-import { checkFinite } from './check-finite.js'
+import { checkFinite, explainNotFinite, notFinite } from './check-finite.js'
 
 const fixtures = fileURLToPath(new URL('../../../fixtures/', import.meta.url))
 const F32 = join(fixtures, 'goldens/sd15/model/vae/diffusion_pytorch_model.safetensors')
@@ -46,8 +46,15 @@ describe('a result with values that are no numbers', () => {
 
   it('is told as such where all weights are numbers', async () => {
     const sound = [{ weightsPath: F32 }, { weightsPath: F16 }]
-    await expect(checkFinite('The latents', NAN, sound)).rejects.toMatchObject({ code: 'RUNTIME_ERROR' })
-    await expect(checkFinite('The latents', Float32Array.of(-Infinity), sound)).rejects.toThrow(/^The latents came out/)
+    await expect(checkFinite('The latents', NAN, sound)).rejects.toMatchObject({ code: 'NOT_FINITE' })
+    await expect(checkFinite('The latents', Float32Array.of(-Infinity), sound)).rejects.toThrow(
+      /^The latents came out .*; all weights are, so try a lower guidance scale/,
+    )
+  })
+
+  it('is not explained any further once the job is cancelled', async () => {
+    const explained = explainNotFinite(notFinite('The latents'), [{ weightsPath: F32 }], AbortSignal.abort())
+    await expect(explained).rejects.toMatchObject({ code: 'CANCELLED' })
   })
 
   it('does not stand for large numbers', async () => {

@@ -19,7 +19,7 @@ export function latentDims(
  * Decodes latents (N, C, h, w) image by image, which bounds the memory, and large images tile by tile.
  * @param tiling how to tile; `auto` decides by the size
  * @returns (N, 3, H, W) in about -1..1
- * @throws SwiftdError INVALID_WEIGHTS or RUNTIME_ERROR if the latents or the pixels are no numbers; what the stages throw
+ * @throws SwiftdError INVALID_WEIGHTS or NOT_FINITE if the latents or the pixels are no numbers; what the stages throw
  */
 export async function decodeLatents(
   checkpoint: Checkpoint,
