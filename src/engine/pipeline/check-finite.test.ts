@@ -38,14 +38,16 @@ describe('a result with values that are no numbers', () => {
     ['float16 infinity', F16, Buffer.from([0, 0x7c])],
   ])('is blamed on the tensor that has a %s', async (_, file, bits) => {
     const damaged = spoiled(file, 'decoder.conv_out.weight', bits)
-    await expect(checkFinite('The pixels', NAN, [{ weightsPath: file }, damaged])).rejects.toMatchObject({
+    await expect(
+      checkFinite('The pixels', NAN, { ingredients: [{ weightsPath: file }, damaged] }),
+    ).rejects.toMatchObject({
       code: 'INVALID_WEIGHTS',
       message: expect.stringMatching(/spoiled\.safetensors has .* in "decoder\.conv_out\.weight"/) as string,
     })
   })
 
   it('is told as such where all weights are numbers', async () => {
-    const sound = [{ weightsPath: F32 }, { weightsPath: F16 }]
+    const sound = { ingredients: [{ weightsPath: F32 }, { weightsPath: F16 }] }
     await expect(checkFinite('The latents', NAN, sound)).rejects.toMatchObject({ code: 'NOT_FINITE' })
     await expect(checkFinite('The latents', Float32Array.of(-Infinity), sound)).rejects.toThrow(
       /^The latents came out .*; all weights are, so try a lower guidance scale/,
@@ -53,11 +55,17 @@ describe('a result with values that are no numbers', () => {
   })
 
   it('is not explained any further once the job is cancelled', async () => {
-    const explained = explainNotFinite(notFinite('The latents'), [{ weightsPath: F32 }], AbortSignal.abort())
+    const explained = explainNotFinite(
+      notFinite('The latents'),
+      { ingredients: [{ weightsPath: F32 }] },
+      AbortSignal.abort(),
+    )
     await expect(explained).rejects.toMatchObject({ code: 'CANCELLED' })
   })
 
   it('does not stand for large numbers', async () => {
-    await expect(checkFinite('The latents', new Float32Array(1000).fill(3e38), [])).resolves.toBeUndefined()
+    await expect(
+      checkFinite('The latents', new Float32Array(1000).fill(3e38), { ingredients: [] }),
+    ).resolves.toBeUndefined()
   })
 })

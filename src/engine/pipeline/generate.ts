@@ -87,7 +87,7 @@ export async function generate(inputs: GenerateInputs): Promise<GenerateResult> 
     const options = { signal, onStep }
     const latents = await stages.denoise(plan, options).catch((error: unknown) => {
       const ingredients = [checkpoint.unet, ...checkpoint.textEncoders, ...(inputs.addons ?? [])]
-      return explainNotFinite(error, ingredients, signal)
+      return explainNotFinite(error, { ingredients, halfPrecision: stages.halfPrecision }, signal)
     })
 
     onPhase?.('decoding')

@@ -1,6 +1,6 @@
 import { concatenate } from '../tensor.js'
 import type { Checkpoint } from '../weights/checkpoint.js'
-import { checkFinite } from './check-finite.js'
+import { autoencoderOf, checkFinite } from './check-finite.js'
 import type { Stages } from './stages.js'
 import { chooseTiling, createTileBlend, tileStarts, tileWeights, type Tiling, type VaeTiling } from './vae-tiling.js'
 
@@ -29,7 +29,8 @@ export async function decodeLatents(
   tiling: Tiling | VaeTiling = 'auto',
 ): Promise<Float32Array> {
   const { textEncoders, unet, vae } = checkpoint
-  await checkFinite('The latents', latents, [unet, ...textEncoders])
+  const { halfPrecision } = stages
+  await checkFinite('The latents', latents, { ingredients: [unet, ...textEncoders], halfPrecision })
   const [count, channels, height, width] = dims
   const chosen = typeof tiling === 'string' ? chooseTiling(tiling, height, width) : tiling
   const perImage = channels * height * width
@@ -44,7 +45,7 @@ export async function decodeLatents(
     )
   }
   const decoded = concatenate(images)
-  await checkFinite('The pixels', decoded, [vae])
+  await checkFinite('The pixels', decoded, autoencoderOf(checkpoint, stages))
   return decoded
 }
 
