@@ -79,7 +79,7 @@ interface Case {
 }
 
 const withModel = (name: string, harm: (folder: string) => void) => () => {
-  // Quiet, since some of these are noticed only after steps were reported.
+  // Quiet, since a damaged autoencoder is noticed only after steps were reported.
   return ['x', '-q', '--model', brokenModel(name, harm)]
 }
 
@@ -272,6 +272,36 @@ const CASES: readonly Case[] = [
     ...{ exitCode: 8, code: 'INVALID_WEIGHTS', sentence: /vae.*\(NaN\) in "decoder\.conv_in\.weight"/ },
   },
   {
+    title: 'an autoencoder that reads a picture with NaN weights',
+    args: () => {
+      const harm = (folder: string): void => {
+        spoil(folder, 'vae/diffusion_pytorch_model.safetensors', 'encoder.conv_in.weight')
+      }
+      return [...withModel('nan-encoder', harm)(), '--image', 'image.png']
+    },
+    ...{ exitCode: 8, code: 'INVALID_WEIGHTS', sentence: /vae.*\(NaN\) in "encoder\.conv_in\.weight"/ },
+  },
+  {
+    title: 'a ControlNet with NaN weights',
+    args: () => {
+      const folder = join(sandbox.paths.runtimeDirectory, 'nan-control')
+      cpSync('fixtures/models/controlnets/canny', folder, { recursive: true })
+      spoil(folder, 'diffusion_pytorch_model.safetensors', 'add_embedding.linear_1.bias')
+      return ['x', '-q', '--control', `${folder}=${resolve('fixtures/models/examples/control_canny.png')}`]
+    },
+    ...{ exitCode: 8, code: 'INVALID_WEIGHTS', sentence: /nan-control.*\(NaN\) in "add_embedding\.linear_1\.bias"/ },
+  },
+  {
+    title: 'a LoRA whose strength is NaN',
+    args: () => {
+      const file = join(sandbox.paths.runtimeDirectory, 'nan-alpha.safetensors')
+      cpSync('fixtures/models/loras/neon.safetensors', file)
+      spoil('', file, 'lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn1_to_k.alpha')
+      return ['x', '-q', '--lora', 'stripes', '--lora', file]
+    },
+    ...{ exitCode: 8, code: 'INVALID_WEIGHTS', sentence: /^Error: \S*nan-alpha.*\(NaN\) in "lora_unet_\w*\.alpha"/ },
+  },
+  {
     title: 'a ControlNet for another base',
     args: () => {
       const [network, picture] = ['goldens/sd15/controlnet-a', 'models/examples/control_canny.png'].map((path) =>
@@ -337,6 +367,16 @@ describe('bad input', () => {
       expect(readdirSync(sandbox.directory)).toEqual(before)
     },
   )
+
+  it('ends a job at the first step whose values are no numbers', async () => {
+    const model = brokenModel('nan-early', (folder) => spoil(folder, UNET_WEIGHTS, 'time_embedding.linear_1.weight'))
+    const client = sandbox.connect()
+    const { id } = await client.submit({ prompt: 'x', model, numInferenceSteps: 200 })
+    const types = []
+    for await (const { type } of client.events(id)) types.push(type)
+    expect(types.at(-1)).toBe('failed')
+    expect(types).not.toContain('step')
+  })
 
   it('refuses a directory as the output file', async () => {
     mkdirSync(join(sandbox.directory, 'folder'))

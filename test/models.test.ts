@@ -2,6 +2,9 @@ import { copyFileSync, cpSync, existsSync, readFileSync, renameSync, writeFileSy
 import { join, resolve } from 'node:path'
 import sharp from 'sharp'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { ORIGINAL_PREFIX } from '../src/engine/weights/original-names.js'
+import { openSafetensors } from '../src/engine/weights/safetensors.js'
+import { writeSafetensors } from '../src/engine/weights/safetensors-writer.js'
 import { filesOf, startHubServer, type HubServer } from './hub-server.js'
 import { createSandbox, type Finished, type Sandbox } from './support/sandbox.js'
 
@@ -118,6 +121,34 @@ describe('models by name', () => {
     const own = await image('./fox')
     expect((await image('other-vae')).equals(own)).toBe(false)
     expect((await image('./fox')).equals(own)).toBe(true)
+  })
+
+  it('may be single files without an autoencoder, where one is given', async () => {
+    const whole = openSafetensors(FILE)
+    const rest = [...whole.tensors.values()].filter(({ name }) => !name.startsWith(ORIGINAL_PREFIX.vae))
+    const bare = join(sandbox.directory, 'bare.safetensors')
+    await writeSafetensors(
+      bare,
+      rest.map((tensor) => ({ ...tensor, chunks: () => [whole.bytesOf(tensor).slice()] })),
+      {},
+    )
+    whole.close()
+    cpSync(FOLDER, join(sandbox.directory, 'bare'), { recursive: true })
+    const flags = ['fox', '--model', bare, '--seed', '3', '--steps', '1', '--width', '64', '--height', '64']
+    for (const refused of [await sandbox.run(['generate', ...flags]), await model('add', bare)]) {
+      expect(refused).toMatchObject({
+        ...{ exitCode: 11, stdout: '', stderr: expect.stringMatching(/^Error: .*no autoencoder .*--vae/) as string },
+      })
+    }
+    const image = async (...args: string[]): Promise<Buffer> => {
+      expect(await sandbox.run(['generate', ...args, '-o', 'bare.png'])).toMatchObject({ exitCode: 0 })
+      return sharp(join(sandbox.directory, 'bare.png')).raw().toBuffer()
+    }
+    const expected = await image(...flags.with(2, './fox'))
+    expect((await image(...flags, '--vae', FILE)).equals(expected)).toBe(true)
+    expect((await image(...flags, '--vae', join(FOLDER, 'vae'))).equals(expected)).toBe(true)
+    expect(await model('add', bare, '--name', 'with-vae', '--vae', FILE)).toMatchObject({ exitCode: 0 })
+    expect((await image(...flags.with(2, 'with-vae'))).equals(expected)).toBe(true)
   })
 
   describe('pulled from a hub', () => {

@@ -86,8 +86,8 @@ describe('swiftd devices', () => {
     await allIdle()
     const { exitCode, stdout } = await sandbox.run(['devices'])
     expect(exitCode).toBe(0)
-    expect(stdout).toMatch(/^DEVICE +THREADS +STATE +JOB +ROLES/)
-    expect(stdout).toMatch(/^cpu:1 +1 +idle +base, controlnet /m)
+    expect(stdout).toMatch(/^DEVICE +THREADS +PRECISION +STATE +JOB +ROLES/)
+    expect(stdout).toMatch(/^cpu:1 +1 +float32 +idle +base, controlnet /m)
     expect(stdout).toContain('The next job of demo at 128x128: cpu:0.')
   })
 

@@ -119,6 +119,28 @@ describe('single files of published sizes, without any configuration', () => {
     expect(inspectModel(sd21File('sd21-family')).family).toBe('sd2')
   })
 
+  it('may lack an autoencoder, where another is given that knows the same latents', () => {
+    const path = write('bare', merge(unetPart(sd15.unet), clipPart(PREFIX.clip)))
+    expect(() => openCheckpoint(path)).toThrow(
+      expect.objectContaining({
+        code: 'UNSUPPORTED_MODEL',
+        message: expect.stringMatching(/no autoencoder .*--vae/) as string,
+      }),
+    )
+    const vae = write('bare-vae', vaePart(''))
+    const opened = openCheckpoint(path, { vae })
+    expect(opened.vae.weightsPath).toBe(vae)
+    expect(shaped(opened.vae.config)).toEqual(shaped(sd15.vae))
+    expect(opened.vaeScale).toBe(8)
+    expect(inspectModel(path, { vae }).components.map(({ name, file }) => [name, file])).toEqual([
+      ['text_encoder', path],
+      ['unet', path],
+      ['vae', vae],
+    ])
+    const wide = write('wide-vae', vaePart('', { ...sd15.vae, latent_channels: 16 }))
+    expect(() => openCheckpoint(path, { vae: wide })).toThrow(/makes latents of 16 channels .* needs 4 channels/)
+  })
+
   it('are refused as an SDXL refiner, by its name', () => {
     const text = textEncoderShapes(sdxl.textEncoders.text_encoder_2)
     const only = storedShapes(text, openClipNames(PREFIX.refinerOpenClip))

@@ -20,6 +20,7 @@ import { createNotify, takeInheritedSocket } from './systemd.js'
 import { preloadAtStart } from './preload-at-start.js'
 import { createResidentList, type MemoryStatus } from './residents.js'
 import { superviseDevice } from './workers/device-worker.js'
+import { withPrecision } from './workers/devices.js'
 import { createArena } from './workers/tensor-arena.js'
 import { startWorkerProcess } from './workers/worker-process.js'
 
@@ -56,7 +57,7 @@ try {
 
 async function start(unlock: () => void): Promise<void> {
   const { logger, fd: logFd } = openLog(paths.logFile, watcher)
-  const devices = await resolveDevices(process.env, logger)
+  const devices = withPrecision(await resolveDevices(process.env, logger), process.env)
   const roles = rolesFromEnvironment(devices)
   const arena = createArena()
   const { cacheDirectory, runtimeDirectory } = paths

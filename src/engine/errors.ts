@@ -23,6 +23,8 @@ export type ErrorCode =
   | 'OUT_OF_MEMORY'
   /** A device, its driver or its provider is missing or does not work. */
   | 'DEVICE_UNAVAILABLE'
+  /** A network computed values that are no finite numbers, though all weights are. */
+  | 'NOT_FINITE'
   /** The runtime reported an error of its own. */
   | 'RUNTIME_ERROR'
   /** A worker process died more often than a job may retry. */

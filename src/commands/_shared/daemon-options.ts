@@ -24,6 +24,11 @@ export const DEVICE_FLAGS = {
     ...REPEATED,
     helpValue: 'DEVICE',
   }),
+  precision: Flags.string({
+    description:
+      'What GPUs compute in; auto: float16 where the GPU can. CPUs compute in float32 always. By default the setting "precision".',
+    options: ['auto', 'float16', 'float32'],
+  }),
   'lora-preload': Flags.string({
     description: 'A LoRA that is made ready for the usual model at once; repeat it for more.',
     ...REPEATED,
@@ -36,6 +41,7 @@ export interface DeviceFlags {
   readonly device?: readonly string[]
   readonly 'base-device'?: readonly string[]
   readonly 'controlnet-device'?: readonly string[]
+  readonly precision?: string
   readonly 'lora-preload'?: readonly string[]
 }
 
@@ -48,6 +54,7 @@ export function daemonOptions(flags: DeviceFlags = {}): StartOptions {
   const devices = given ?? devicesSetting()
   const bases = flags['base-device']?.flatMap(splitList) ?? resolveSetting('base-devices').value
   const controlNets = flags['controlnet-device']?.flatMap(splitList) ?? resolveSetting('controlnet-devices').value
+  const precision = flags.precision ?? resolveSetting('precision').value
   const preload = (flags['lora-preload']?.flatMap(splitList) ?? resolveSetting('lora-preload').value)?.map(
     modelReference,
   )
@@ -55,6 +62,7 @@ export function daemonOptions(flags: DeviceFlags = {}): StartOptions {
     ...(devices && { devices: devices.join(',') }),
     ...(bases && { baseDevices: bases.join(',') }),
     ...(controlNets && { controlNetDevices: controlNets.join(',') }),
+    ...(precision !== undefined && { precision }),
     ...(preload && { loraPreload: preload.join(',') }),
   }
 }

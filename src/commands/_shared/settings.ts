@@ -129,6 +129,11 @@ export const SETTINGS = {
     description: 'The devices of the daemon that are kept for ControlNets.',
     usual: 'none: any that is free runs them',
   }),
+  precision: setting(choice(['auto', 'float16', 'float32']), {
+    env: 'SWIFTD_PRECISION',
+    description: 'What GPUs compute in; auto: float16 where the GPU can. CPUs compute in float32 always.',
+    usual: 'auto',
+  }),
   'lora-preload': setting(list('names of LoRAs', names), {
     env: 'SWIFTD_LORA_PRELOAD',
     description: 'LoRAs that the daemon reads when it starts.',

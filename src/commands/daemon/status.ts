@@ -43,9 +43,9 @@ function describe({ version, pid, state, uptimeMs, devices, jobs, logFile }: Dae
   ].join('\n')
 }
 
-function describeDevice({ name, threads, state, jobId, restarts, reason }: DeviceStatus): string {
+function describeDevice({ name, threads, precision, state, jobId, restarts, reason }: DeviceStatus): string {
   const details = [
-    isGpu(name) ? undefined : `${threads} ${threads === 1 ? 'thread' : 'threads'}`,
+    isGpu(name) ? precision : `${threads} ${threads === 1 ? 'thread' : 'threads'}`,
     jobId === undefined ? state : `${state} with job ${jobId}`,
     restarts === 0 ? undefined : `restarted ${restarts} times`,
     reason === undefined ? undefined : `last: ${reason}`,

@@ -15,6 +15,8 @@ export interface StartOptions {
   /** Names of devices with commas between: those of base models (SWIFTD_BASE_DEVICES) and of ControlNets. */
   readonly baseDevices?: string
   readonly controlNetDevices?: string
+  /** What GPUs compute in: `auto`, `float16` or `float32` (SWIFTD_PRECISION). */
+  readonly precision?: string
   /** Names of LoRAs that it reads at once, with commas between; it reads them as SWIFTD_LORA_PRELOAD. */
   readonly loraPreload?: string
 }
@@ -72,11 +74,12 @@ export function daemonArguments(): string[] {
 
 /** The variables by which a daemon is told its options. */
 export function daemonEnvironment(options: StartOptions): Record<string, string> {
-  const { devices, baseDevices, controlNetDevices, loraPreload } = options
+  const { devices, baseDevices, controlNetDevices, precision, loraPreload } = options
   return {
     ...(devices !== undefined && { SWIFTD_DEVICES: devices }),
     ...(baseDevices !== undefined && { SWIFTD_BASE_DEVICES: baseDevices }),
     ...(controlNetDevices !== undefined && { SWIFTD_CONTROLNET_DEVICES: controlNetDevices }),
+    ...(precision !== undefined && { SWIFTD_PRECISION: precision }),
     ...(loraPreload !== undefined && { SWIFTD_LORA_PRELOAD: loraPreload }),
   }
 }

@@ -1,11 +1,14 @@
 import { encodePng } from '../../engine/image/png.js'
+import type { Ingredient } from '../../engine/pipeline/check-finite.js'
 import { generate, type GenerateInputs } from '../../engine/pipeline/generate.js'
 import { imageSeeds, type GenerateRequest } from '../../engine/pipeline/request.js'
 import { createScheduler } from '../../engine/sampling/schedulers/index.js'
 import { openTokenizer, type ClipTokenizer } from '../../engine/text/tokenizer.js'
 import { openCheckpoint, type Checkpoint } from '../../engine/weights/checkpoint.js'
+import { inspectControlNet } from '../../engine/weights/controlnet-file.js'
 import type { Logger } from '../logger.js'
 import type { Placement } from '../placement/placement.js'
+import type { ResolvedRequest } from '../protocol/request.js'
 import { createRemoteStages, type RemoteStages } from '../workers/remote-stages.js'
 import type { TensorArena } from '../workers/tensor-arena.js'
 import { planAdapters, stepOfCall, type AdapterPlan } from './adapter-plan.js'
@@ -116,6 +119,7 @@ async function generateImages(
     tokenizers: await openTokenizers(checkpoint),
     stages,
     request: described,
+    addons: addonFiles(request),
     signal,
     onStep: stepReporter(job, createPreviews(job, checkpoint, description)),
     onPhase: (phase) => job.emit({ type: 'phase', phase }),
@@ -130,6 +134,11 @@ async function generateImages(
     const png = await encodePng(image, imageTexts(request, { index, seed }, facts))
     job.addImage(png, { width, height, seed })
   }
+}
+
+/** The files of a request's LoRAs and ControlNets. */
+function addonFiles({ loras, controls }: ResolvedRequest): Ingredient[] {
+  return [...loras.map(({ path }) => ({ weightsPath: path })), ...controls.map(({ path }) => inspectControlNet(path))]
 }
 
 /** Reports each finished step. */

@@ -41,7 +41,7 @@ describe('profiles', () => {
     expect(profiles.times(turned, DEVICE)).toEqual({ ...TIMES, controlNetMs: [4, 1] })
   })
 
-  it('tell devices, threads, sizes, rows, architectures and what computes beside it apart', () => {
+  it('tell devices, threads, precisions, sizes, rows, architectures and what computes beside it apart', () => {
     const profiles = open()
     profiles.put(BARE, { device: DEVICE, beside: EQUAL }, TIMES)
     const half = (subject: Subject, device = DEVICE, beside = EQUAL) => profiles.times(subject, device, beside)
@@ -50,6 +50,7 @@ describe('profiles', () => {
     expect(half(BARE, EQUAL, DEVICE)).toBeUndefined()
     expect(half(BARE, { ...DEVICE, threads: 2 })).toBeUndefined()
     expect(half(BARE, DEVICE, { ...EQUAL, threads: 2 })).toBeUndefined()
+    expect(half(BARE, { ...DEVICE, precision: 'float16' })).toBeUndefined()
     expect(half({ ...BARE, latents: [4, 16, 24] })).toBeUndefined()
     expect(half({ ...BARE, rows: { full: 4, half: 2 } })).toBeUndefined()
     expect(half({ ...BARE, modelKey: '/model 2' })).toBeUndefined()

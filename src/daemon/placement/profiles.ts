@@ -154,9 +154,10 @@ function messageKey(one: DeviceSpec, other: DeviceSpec): string {
   return JSON.stringify(['message', ...[one, other].map(nameOf).toSorted()])
 }
 
-/** Another card may have the number tomorrow. */
+/** Another card may have the number tomorrow, and the card may be told another precision. */
 function nameOf(device: DeviceSpec): string {
-  return device.card ? `${device.name} ${device.card.name}` : formatDevice(device)
+  const name = device.card ? `${device.name} ${device.card.name}` : formatDevice(device)
+  return device.precision ? `${name} ${device.precision}` : name
 }
 
 function readEntries(file: string): Entry[] {

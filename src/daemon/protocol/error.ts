@@ -27,6 +27,7 @@ export const ERRORS: Readonly<Record<ErrorCode, ErrorEntry>> = {
   DAEMON_VERSION: { status: 426, exitCode: 13 },
   DOWNLOAD_FAILED: { status: 502, exitCode: 14 },
   DEVICE_UNAVAILABLE: { status: 503, exitCode: 15 },
+  NOT_FINITE: { status: 500, exitCode: 16 },
   TIMEOUT: { status: 504, exitCode: 124 },
   CANCELLED: { status: 409, exitCode: 130 },
 }

@@ -18,11 +18,16 @@ export const DeviceMemoryStatusSchema = z.object({
 })
 export type DeviceMemoryStatus = z.infer<typeof DeviceMemoryStatusSchema>
 
+/** What a device computes in. */
+export const PrecisionSchema = z.enum(['float32', 'float16'])
+
 export const DeviceStatusSchema = z.object({
   /** For example `cpu:0`. */
   name: z.string(),
   threads: z.number(),
   state: DeviceStateSchema,
+  /** Absent while it has no worker. */
+  precision: PrecisionSchema.optional(),
   /** Of its worker. */
   pid: z.number().optional(),
   /** How often its worker was replaced since the daemon started. */

@@ -100,7 +100,8 @@ export function superviseDevice(device: DeviceSpec, options: SupervisionOptions)
   return {
     device,
     get status() {
-      return { name: device.name, threads: device.threads, state, pid: worker?.pid, restarts, reason }
+      const { pid, precision } = worker ?? {}
+      return { name: device.name, threads: device.threads, state, precision, pid, restarts, reason }
     },
     async ready() {
       if (worker?.alive) return worker

@@ -1,6 +1,14 @@
 import { availableParallelism } from 'node:os'
 import { describe, expect, it } from 'vitest'
-import { cpuDevices, devicesFromEnvironment, formatDevice, GPU_HOST_THREADS, isGpu, parseDevices } from './devices.js'
+import {
+  cpuDevices,
+  devicesFromEnvironment,
+  formatDevice,
+  GPU_HOST_THREADS,
+  isGpu,
+  parseDevices,
+  withPrecision,
+} from './devices.js'
 
 describe('devices', () => {
   it('are read with their threads, and get all cores where none are given', () => {
@@ -16,6 +24,18 @@ describe('devices', () => {
       { name: 'webgpu:12', provider: 'webgpu', index: 12, threads: GPU_HOST_THREADS },
     ])
     expect(['cpu:3', 'cuda:3', 'webgpu:3'].map(isGpu)).toEqual([false, true, true])
+  })
+
+  it('have the precision of SWIFTD_PRECISION where they are GPUs, and where it is not auto', () => {
+    const devices = parseDevices(['cpu:0=1', 'cuda:0'])
+    const [cpu, gpu] = devices
+    for (const given of [undefined, '', 'auto'])
+      expect(withPrecision(devices, { SWIFTD_PRECISION: given })).toEqual(devices)
+    const told = withPrecision(devices, { SWIFTD_PRECISION: 'float32' })
+    expect(told).toEqual([cpu, { ...gpu, precision: 'float32' }])
+    expect(() => withPrecision(devices, { SWIFTD_PRECISION: 'half' })).toThrow(
+      'SWIFTD_PRECISION must be auto, float16 or float32, not "half".',
+    )
   })
 
   it('come from SWIFTD_DEVICES, and are not chosen there where nothing is set', () => {

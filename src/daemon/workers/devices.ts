@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os'
 import { SwiftdError } from '../../engine/errors.js'
+import type { Precision } from '../../engine/graph/target.js'
 import type { ProviderName } from '../../engine/provider-name.js'
 
 /** A device that a worker is started for. */
@@ -11,6 +12,8 @@ export interface DeviceSpec {
   readonly index: number
   /** Threads of the host that its runs may use. */
   readonly threads: number
+  /** What a GPU was told to compute in. @default float16 where it can */
+  readonly precision?: Precision
   /** The card that it is, where that was found out. */
   readonly card?: Card
 }
@@ -60,6 +63,21 @@ export function parseDevices(texts: readonly string[]): DeviceSpec[] {
 export function devicesFromEnvironment(environment: NodeJS.ProcessEnv = process.env): DeviceSpec[] | undefined {
   const texts = (environment.SWIFTD_DEVICES ?? '').split(',').filter((text) => text.trim() !== '')
   return texts.length > 0 ? parseDevices(texts) : undefined
+}
+
+/**
+ * Gives GPUs the precision of SWIFTD_PRECISION: `float16`, `float32`, or `auto`, which leaves it to them. CPUs compute in float32
+ * whatever it says.
+ * @throws SwiftdError INVALID_REQUEST
+ */
+export function withPrecision(
+  devices: readonly DeviceSpec[],
+  { SWIFTD_PRECISION: given = '' }: NodeJS.ProcessEnv,
+): DeviceSpec[] {
+  if (given === '' || given === 'auto') return [...devices]
+  if (given === 'float16' || given === 'float32')
+    return devices.map((device) => (isGpu(device.name) ? { ...device, precision: given } : device))
+  throw new SwiftdError('INVALID_REQUEST', `SWIFTD_PRECISION must be auto, float16 or float32, not "${given}".`)
 }
 
 /** As `parseDevices` reads it. */

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { DeviceStepSchema } from '../protocol/event.js'
-import { DeviceMemoryStatusSchema } from '../protocol/status.js'
+import { DeviceMemoryStatusSchema, PrecisionSchema } from '../protocol/status.js'
 import { WireErrorSchema } from '../protocol/wire-error.js'
 import {
   AdaptersSchema,
@@ -227,7 +227,11 @@ export type ToWorker = z.infer<typeof ToWorkerSchema>
 
 /** Worker to daemon. `result` is validated by the schema of the request's method. */
 export const FromWorkerSchema = z.discriminatedUnion('type', [
-  z.object({ type: z.literal('hello'), protocolVersion: z.number(), version: z.string(), pid: z.number() }),
+  z.object({
+    ...{ type: z.literal('hello'), protocolVersion: z.number(), version: z.string(), pid: z.number() },
+    /** What its device computes in. Optional, since the hello of another version must be understood, too. */
+    precision: PrecisionSchema.optional(),
+  }),
   /** Instead of `hello`: the worker cannot start, and exits. */
   z.object({ type: z.literal('failed'), reason: z.string() }),
   /** Steps on the way to the answer of a `denoise` request, in order; quick ones come several at a time. */

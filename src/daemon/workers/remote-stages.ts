@@ -159,6 +159,9 @@ export function createRemoteStages(options: RemoteStagesOptions): RemoteStages {
     get runtimeMs() {
       return runtimeMs
     },
+    get halfPrecision() {
+      return [base, ...crew.others].some(({ device }) => device.status.precision === 'float16')
+    },
     ...(adapters && { adapters }),
     controls: remoteControls,
     async load() {

@@ -61,11 +61,11 @@ describe('worker process', () => {
     })
   })
 
-  it('is told its provider and its card, and is shown no other GPU', async () => {
-    const told = `[...process.argv.slice(-2), process.env.CUDA_DEVICE_ORDER, process.env.CUDA_VISIBLE_DEVICES].join()`
-    const device = gpuDevice('cuda', 1, { name: 'Card', address: '0000:02:00.0' })
+  it('is told its provider, its card and its precision, and is shown no other GPU', async () => {
+    const told = `[...process.argv.slice(-3), process.env.CUDA_DEVICE_ORDER, process.env.CUDA_VISIBLE_DEVICES].join()`
+    const device = { ...gpuDevice('cuda', 1, { name: 'Card', address: '0000:02:00.0' }), precision: 'float32' } as const
     const starting = start(`process.send({ type: 'failed', reason: ${told} }, () => process.exit(1))`, device)
-    await expect(starting).rejects.toThrow('did not get ready: cuda,0000:02:00.0,PCI_BUS_ID,1.')
+    await expect(starting).rejects.toThrow('did not get ready: cuda,0000:02:00.0,float32,PCI_BUS_ID,1.')
   })
 
   it('is refused when it is of another version', async () => {

@@ -1,3 +1,5 @@
+import { SwiftdError } from '../../engine/errors.js'
+import type { Precision } from '../../engine/graph/target.js'
 import { proveDevice } from '../../engine/networks/device-proof.js'
 import { openModelHost } from '../../engine/networks/model-host.js'
 import type { ProviderName } from '../../engine/provider-name.js'
@@ -24,11 +26,12 @@ import { createWorkerState } from './worker-state.js'
 /**
  * The program of a worker process: it owns the runtime and one device, answers the daemon and other workers, and knows
  * nothing of jobs. Arguments: the device's name, its threads, the arena's size, the engine's cache directory, the socket on
- * which other workers reach it, its provider, and its card's PCI address, or nothing. Its environment shows it only its own
- * device.
+ * which other workers reach it, its provider, its card's PCI address, or nothing, and the precision that it was told, or nothing.
+ * Its environment shows it only its own device.
  */
-const [deviceName, threads, arenaBytes, cacheDirectory, socketPath, providerName, address] = process.argv.slice(2)
+const [deviceName, threads, arenaBytes, cacheDirectory, socketPath, providerName, address, told] = process.argv.slice(2)
 const provider = providerName as ProviderName
+const wanted = told === '' ? undefined : (told as Precision)
 
 process.title = `swiftd worker ${deviceName}`
 // The whole process group hears a terminal's Ctrl-C; the daemon decides what becomes of its workers.
@@ -42,6 +45,7 @@ try {
   const host = openModelHost({
     threads: Number(threads),
     provider,
+    ...(wanted && { precision: wanted }),
     cacheDirectory,
     device: deviceName,
     memoryBytes,
@@ -50,12 +54,21 @@ try {
   })
   // A GPU that cannot be opened is told of here, not by the first job.
   if (provider !== 'cpu') await proveDevice(host.graphs.environment)
+  const { precision } = await host.graphs.target()
+  if (wanted === 'float16' && precision !== wanted) throw noHalfPrecision()
   const state = createWorkerState(deviceName, host, arena, workerPeerDeadlineMs())
   const peers = await servePeers(state, socketPath, leaveIfLost)
   serve(createHandlers(state, arena, peers))
-  send({ type: 'hello', protocolVersion: WORKER_PROTOCOL_VERSION, version: SWIFTD_VERSION, pid: process.pid })
+  const { pid } = process
+  send({ type: 'hello', protocolVersion: WORKER_PROTOCOL_VERSION, version: SWIFTD_VERSION, pid, precision })
 } catch (error) {
   send({ type: 'failed', reason: startFailure(error) }, () => process.exit(1))
+}
+
+/** As the drivers' own reasons it is the end of a sentence that names the device. */
+function noHalfPrecision(): SwiftdError {
+  const remedy = 'set precision to auto or float32'
+  return new SwiftdError('DEVICE_UNAVAILABLE', `it does not compute in half precision; ${remedy}.`)
 }
 
 /** Without the full stop: it is the end of the daemon's sentence. */

@@ -4,6 +4,7 @@ import { execa } from 'execa'
 import { SwiftdError } from '../../engine/errors.js'
 import { pinnedEnvironment } from '../gpus/pinning.js'
 import type { Logger } from '../logger.js'
+import type { DeviceStatus } from '../protocol/status.js'
 import { SWIFTD_VERSION } from '../protocol/version.js'
 import { createChannel, type Channel } from './channel.js'
 import type { DeviceSpec } from './devices.js'
@@ -28,6 +29,8 @@ export interface WorkerContext {
 /** A running worker that said hello. */
 export interface WorkerProcess extends Pick<Channel, 'request'> {
   readonly pid: number
+  /** What its device computes in. */
+  readonly precision?: DeviceStatus['precision']
   /** Where other workers reach it. */
   readonly peer: Peer
   /** False as soon as it is known to be gone or was told to go. */
@@ -62,6 +65,7 @@ export async function startWorkerProcess(device: DeviceSpec, context: WorkerCont
       peer.socket,
       device.provider,
       device.card?.address ?? '',
+      device.precision ?? '',
     ],
     {
       // Handed on as they are, so that nothing is buffered or copied here: output to the log, the arena, then IPC.
@@ -102,10 +106,11 @@ export async function startWorkerProcess(device: DeviceSpec, context: WorkerCont
       else channel.receive(message.data)
     })
   })
-  await waitForHello(hello, exited, kill)
+  const { precision } = await waitForHello(hello, exited, kill)
   logger.info('worker ready')
   return {
     pid: child.pid ?? 0,
+    ...(precision && { precision }),
     peer,
     get alive() {
       return endedBecause === undefined
@@ -121,12 +126,12 @@ export async function startWorkerProcess(device: DeviceSpec, context: WorkerCont
   }
 }
 
-async function waitForHello(hello: Promise<Hello>, exited: Promise<string>, kill: () => void): Promise<void> {
+async function waitForHello(hello: Promise<Hello>, exited: Promise<string>, kill: () => void): Promise<Hello> {
   const timer = setTimeout(kill, HELLO_DEADLINE_MS)
   const first = await Promise.race([hello, exited])
   clearTimeout(timer)
   if (typeof first === 'string') throw new SwiftdError('WORKER_LOST', `The worker did not get ready: ${first}.`)
-  if (first.protocolVersion === WORKER_PROTOCOL_VERSION && first.version === SWIFTD_VERSION) return
+  if (first.protocolVersion === WORKER_PROTOCOL_VERSION && first.version === SWIFTD_VERSION) return first
   kill()
   throw new SwiftdError(
     'WORKER_LOST',

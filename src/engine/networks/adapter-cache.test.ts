@@ -81,15 +81,20 @@ describe('the adapter cache', () => {
     expect(values(await whole(short))).toEqual(values(await whole(long)))
   })
 
-  it('refuses values that are not finite, with the layer', async () => {
+  it('refuses values that are not finite, with the file among several that has them, and the tensor', async () => {
     await open(Infinity)
     const path = await rewritten('F32', (name, numbers) => {
       if (name.endsWith('lora_up.weight') && name.includes('unet')) numbers[3] = NaN
     })
-    await expect(whole(path)).rejects.toMatchObject({
+    const uses = [lora, path].map((each) => ({ path: each, scale: 1 }))
+    const lease = await host.adapters.acquire(model, uses)
+    await expect(lease.value.whole()).rejects.toMatchObject({
       code: 'INVALID_WEIGHTS',
-      message: expect.stringMatching(/no numbers in the layer "down_blocks/) as string,
+      message: expect.stringMatching(
+        /^\S*F32\.safetensors has values .*\(NaN\) in "lora_unet_\w+\.lora_up\.weight"/,
+      ) as string,
     })
+    lease.end()
   })
 
   it('refuses a LoRA of which only a part fits, unless that is asked for', async () => {

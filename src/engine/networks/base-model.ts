@@ -1,4 +1,5 @@
 import { SwiftdError } from '../errors.js'
+import type { Precision } from '../graph/target.js'
 import { TEXT_ENCODER_NAMES } from '../graph/text-encoder.js'
 import { elementCount, tensorBytes, type NativeTensor } from '../tensor.js'
 import { viewMemory } from '../memory/libc.js'
@@ -43,6 +44,8 @@ export interface UnetTiming extends Timing {
 /** A checkpoint with its weights bound, ready to compute. Calls take turns; all tensors are float32. */
 export interface BaseModel {
   readonly checkpoint: Checkpoint
+  /** What its graphs compute in, but for an autoencoder that asks for float32. */
+  readonly precision: Precision
   /** The networks themselves, for what needs their inner values. Not to be used beside the calls below. */
   readonly networks: { readonly textEncoders: readonly TextEncoder[]; readonly unet: Unet; readonly vae: Vae }
   /** Encodes one prompt; see `Stages.encodePrompt`. */
@@ -95,6 +98,7 @@ export async function openBaseModel(
     return value
   }
   const acceptHalf = await graphs.acceptsHalf()
+  const { precision } = await graphs.target()
   // A single file is mapped once for all its networks, and stays mapped until the last of them is released.
   const files = new Map<string, SafetensorsFile>()
   const open = async ({ weightsPath, names }: Component<unknown>): Promise<Weights> => {
@@ -117,6 +121,7 @@ export async function openBaseModel(
     const [textTurn, unetTurn, vaeTurn] = [createExclusive(), createExclusive(), createExclusive()]
     return {
       checkpoint,
+      precision,
       networks: { textEncoders, unet, vae },
       encodePrompt: (tokens, clipSkip, out, { signal, adapters } = {}) =>
         textTurn(() => {

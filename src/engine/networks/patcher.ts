@@ -5,6 +5,7 @@ import type { Binding } from '../ort/binding.js'
 import type { Provider } from '../ort/provider.js'
 import { isValue, viewValue, type DeviceTensor } from '../ort/value.js'
 import { elementCount, tensorBytes, type NativeTensor } from '../tensor.js'
+import { refuseDamaged } from '../weights/find-nan.js'
 import { createBindingSet } from './binding-set.js'
 import type { GraphCache } from './graph-cache.js'
 import type { WeightedLayer } from './overlay.js'
@@ -55,7 +56,7 @@ export function createPatcher(graphs: GraphCache): Patcher {
       const output = isValue(base) ? deviceOutput(binding, base, memory) : hostOutput(binding, base)
       try {
         const { runtimeMs } = await binding.runBeside(signal)
-        if (scratch.floats[0] !== 0) throw notFinite(layers)
+        if (scratch.floats[0] !== 0) await refuseLayers(layers, signal)
         return { ...output.take(), runtimeMs }
       } catch (error) {
         output.release()
@@ -99,10 +100,13 @@ function deviceOutput(binding: Binding, { type, dims }: DeviceTensor, memory: Pr
   }
 }
 
-function notFinite(layers: readonly WeightedLayer[]): SwiftdError {
-  const files = [...new Set(layers.map(({ path }) => path))].join(' or ')
+/** Names the tensor of the LoRA that is to blame, by the files; its layer where they changed meanwhile. */
+async function refuseLayers(layers: readonly WeightedLayer[], signal?: AbortSignal): Promise<never> {
+  const paths = layers.map(({ path }) => path)
+  await refuseDamaged(paths, signal)
+  const files = [...new Set(paths)].join(' or ')
   const sentence = `${files} has values that are no numbers in the layer "${layers[0].layer.module}"; it is damaged, download it again.`
-  return new SwiftdError('INVALID_WEIGHTS', sentence)
+  throw new SwiftdError('INVALID_WEIGHTS', sentence)
 }
 
 function matrixDims(dims: readonly number[]): [rows: number, columns: number] {

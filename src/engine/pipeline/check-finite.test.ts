@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { openSafetensors } from '../weights/safetensors.js'
-import { checkFinite } from './check-finite.js'
+import { checkFinite, explainNotFinite, notFinite } from './check-finite.js'
 
 const fixtures = fileURLToPath(new URL('../../../fixtures/', import.meta.url))
 const F32 = join(fixtures, 'goldens/sd15/model/vae/diffusion_pytorch_model.safetensors')
@@ -38,19 +38,34 @@ describe('a result with values that are no numbers', () => {
     ['float16 infinity', F16, Buffer.from([0, 0x7c])],
   ])('is blamed on the tensor that has a %s', async (_, file, bits) => {
     const damaged = spoiled(file, 'decoder.conv_out.weight', bits)
-    await expect(checkFinite('The pixels', NAN, [{ weightsPath: file }, damaged])).rejects.toMatchObject({
+    await expect(
+      checkFinite('The pixels', NAN, { ingredients: [{ weightsPath: file }, damaged] }),
+    ).rejects.toMatchObject({
       code: 'INVALID_WEIGHTS',
       message: expect.stringMatching(/spoiled\.safetensors has .* in "decoder\.conv_out\.weight"/) as string,
     })
   })
 
   it('is told as such where all weights are numbers', async () => {
-    const sound = [{ weightsPath: F32 }, { weightsPath: F16 }]
-    await expect(checkFinite('The latents', NAN, sound)).rejects.toMatchObject({ code: 'RUNTIME_ERROR' })
-    await expect(checkFinite('The latents', Float32Array.of(-Infinity), sound)).rejects.toThrow(/^The latents came out/)
+    const sound = { ingredients: [{ weightsPath: F32 }, { weightsPath: F16 }] }
+    await expect(checkFinite('The latents', NAN, sound)).rejects.toMatchObject({ code: 'NOT_FINITE' })
+    await expect(checkFinite('The latents', Float32Array.of(-Infinity), sound)).rejects.toThrow(
+      /^The latents came out .*; all weights are, so try a lower guidance scale/,
+    )
+  })
+
+  it('is not explained any further once the job is cancelled', async () => {
+    const explained = explainNotFinite(
+      notFinite('The latents'),
+      { ingredients: [{ weightsPath: F32 }] },
+      AbortSignal.abort(),
+    )
+    await expect(explained).rejects.toMatchObject({ code: 'CANCELLED' })
   })
 
   it('does not stand for large numbers', async () => {
-    await expect(checkFinite('The latents', new Float32Array(1000).fill(3e38), [])).resolves.toBeUndefined()
+    await expect(
+      checkFinite('The latents', new Float32Array(1000).fill(3e38), { ingredients: [] }),
+    ).resolves.toBeUndefined()
   })
 })

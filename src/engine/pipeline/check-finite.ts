@@ -1,5 +1,7 @@
-import { SwiftdError } from '../errors.js'
-import { allFinite, findNonFinite } from '../weights/find-nan.js'
+import { isSwiftdError, SwiftdError } from '../errors.js'
+import type { Checkpoint } from '../weights/checkpoint.js'
+import { allFinite, refuseDamaged } from '../weights/find-nan.js'
+import type { Stages } from './stages.js'
 
 /** What a result is made of: one of the files that were computed with. */
 export interface Ingredient {
@@ -7,25 +9,55 @@ export interface Ingredient {
   readonly weightsPath: string
 }
 
+/** What may be to blame for a result. */
+export interface Suspects {
+  /** What it was computed with, the most likely cause first. */
+  readonly ingredients: readonly Ingredient[]
+  /** Whether it was computed in half precision. @default false */
+  readonly halfPrecision?: boolean
+}
+
 /**
  * Refuses a result with values that are no finite numbers, which would become a black picture. The weights are read through
  * only then, to find the tensor that is to blame; a sound result costs one pass over it.
  * @param what the result as a sentence calls it, in the plural: `the latents`
- * @param ingredients what it was computed with, the most likely cause first
- * @throws SwiftdError INVALID_WEIGHTS that names the tensor; RUNTIME_ERROR if all weights are numbers
+ * @throws SwiftdError INVALID_WEIGHTS that names the tensor; NOT_FINITE if all weights are numbers
  */
-export async function checkFinite(
-  what: string,
-  values: Float32Array,
-  ingredients: readonly Ingredient[],
-): Promise<void> {
-  if (allFinite(values)) return
-  for (const path of new Set(ingredients.map(({ weightsPath }) => weightsPath))) {
-    const tensor = await findNonFinite(path)
-    if (tensor === undefined) continue
-    const sentence = `${path} has values that are no numbers (NaN) in "${tensor}"; it is damaged, download it again.`
-    throw new SwiftdError('INVALID_WEIGHTS', sentence)
-  }
-  const advice = 'try a lower guidance scale, a weaker LoRA or another scheduler'
-  throw new SwiftdError('RUNTIME_ERROR', `${what} came out with values that are no numbers (NaN); ${advice}.`)
+export async function checkFinite(what: string, values: Float32Array, suspects: Suspects): Promise<void> {
+  if (!allFinite(values)) await explainNotFinite(notFinite(what), suspects)
+}
+
+const OTHERWISE = 'try a lower guidance scale, a weaker LoRA or another scheduler'
+/** float16 ends at 65504. */
+const HALF_PRECISION =
+  'all weights are, but half precision may not hold what is computed from them: have GPUs compute in float32 by ' +
+  '"swiftd config set precision float32" and "swiftd daemon restart"'
+
+/** That a result has values that are no numbers, before it is known why. */
+export function notFinite(what: string): SwiftdError {
+  return new SwiftdError('NOT_FINITE', `${what} came out with values that are no numbers (NaN).`)
+}
+
+/** What may be to blame for what an autoencoder computed; one that asks for float32 gets it on every device. */
+export function autoencoderOf({ vae }: Checkpoint, { halfPrecision = false }: Pick<Stages, 'halfPrecision'>): Suspects {
+  return { ingredients: [vae], halfPrecision: halfPrecision && !vae.config.force_upcast }
+}
+
+/**
+ * Finds the cause of an error NOT_FINITE in the weights; throws any other error as it is.
+ * @throws SwiftdError INVALID_WEIGHTS that names the tensor; NOT_FINITE with what may help if all weights are numbers;
+ * CANCELLED when `signal` aborts
+ */
+export async function explainNotFinite(
+  error: unknown,
+  { ingredients, halfPrecision }: Suspects,
+  signal?: AbortSignal,
+): Promise<never> {
+  if (!isSwiftdError(error) || error.code !== 'NOT_FINITE') throw error
+  await refuseDamaged(
+    ingredients.map(({ weightsPath }) => weightsPath),
+    signal,
+  )
+  const advice = halfPrecision ? `${HALF_PRECISION}, or ${OTHERWISE}` : `all weights are, so ${OTHERWISE}`
+  throw new SwiftdError('NOT_FINITE', `${error.message.replace(/\.$/, '')}; ${advice}.`, { cause: error })
 }

@@ -108,6 +108,26 @@ describe('the denoising loop', () => {
     })
   })
 
+  it.each([NaN, -Infinity])('ends with NOT_FINITE at the first prediction that has %s', async (value) => {
+    await withPlan('EulerDiscreteScheduler', async (plan) => {
+      const steps: number[] = []
+      const spoiled: UnetStages = {
+        ...stages,
+        async predictNoise(sample, timestep, conditioning, out, options) {
+          const timing = await stages.predictNoise(sample, timestep, conditioning, out, options)
+          if (steps.length === 2) out.data[out.data.length - 1] = value
+          return timing
+        },
+      }
+      const running = denoise(spoiled, plan, { onStep: ({ index }) => void steps.push(index) })
+      await expect(running).rejects.toMatchObject({
+        code: 'NOT_FINITE',
+        message: expect.stringMatching(/^The predictions of step 3 of 6 .*NaN/) as string,
+      })
+      expect(steps).toEqual([0, 1])
+    })
+  })
+
   it('reports times that add up', async () => {
     await withPlan('EulerDiscreteScheduler', async (plan) => {
       await denoise(stages, plan, {

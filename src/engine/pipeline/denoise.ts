@@ -1,6 +1,8 @@
 import { SwiftdError } from '../errors.js'
 import { applyGuidance, rescaleGuidance } from '../sampling/guidance.js'
 import { createScheduler, type SchedulerDescription } from '../sampling/schedulers/index.js'
+import { allFinite } from '../weights/find-nan.js'
+import { notFinite } from './check-finite.js'
 import type { LatentDims } from './latents.js'
 import { createBatchNoise, type Draw, type NoiseDescription } from './noise.js'
 import type {
@@ -91,7 +93,7 @@ export interface DenoiseOptions {
 /**
  * The denoising loop (diffusers' pipelines, stage "Denoising loop").
  * @returns the final latents (N, C, h, w), not divided by the autoencoder's scaling factor
- * @throws SwiftdError CANCELLED when `signal` aborts
+ * @throws SwiftdError CANCELLED when `signal` aborts; NOT_FINITE at the first prediction with values that are no numbers
  */
 export async function denoise(
   stages: UnetStages,
@@ -128,6 +130,8 @@ export async function denoise(
         const options = passOptions(plan, adapted, done, total, guided ? count : 0)
         timing = await stages.predictNoise(sample, timestep, conditioning, prediction, options)
         modelOutput = guided ? guide(prediction.data, guidanceScale, guidanceRescale, count) : prediction.data
+        // No later step can be better. One pass over values that lie here already.
+        if (!allFinite(modelOutput)) throw notFinite(`The predictions of step ${done + 1} of ${total}`)
       }
 
       latents = scheduler.step(modelOutput, index, latents, () => noise.draw(perImage))

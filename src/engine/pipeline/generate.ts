@@ -3,6 +3,7 @@ import { toRgbImages } from '../image/pixels.js'
 import { createScheduler } from '../sampling/schedulers/index.js'
 import type { ClipTokenizer } from '../text/tokenizer.js'
 import type { Checkpoint } from '../weights/checkpoint.js'
+import { explainNotFinite, type Ingredient } from './check-finite.js'
 import {
   encodeConditioning,
   switchConditioning,
@@ -22,6 +23,8 @@ export interface GenerateInputs {
   readonly tokenizers: readonly ClipTokenizer[]
   readonly stages: Stages
   readonly request: GenerateRequest
+  /** Files of the request's LoRAs and ControlNets: where a result is no number, the cause is looked for there as well. */
+  readonly addons?: readonly Ingredient[]
   readonly signal?: AbortSignal
   readonly onStep?: DenoiseOptions['onStep']
   /** Told what a person should know, such as that the end of a prompt was left out. */
@@ -46,7 +49,8 @@ export interface GenerateResult {
 /**
  * Text, and perhaps a picture and a mask, to image: tokens → conditioning → noise → denoising → picture. The same seed
  * gives the image that diffusers gives.
- * @throws SwiftdError INVALID_REQUEST, PROMPT_TOO_LONG, CANCELLED, and what the stages throw
+ * @throws SwiftdError INVALID_REQUEST, PROMPT_TOO_LONG, CANCELLED; INVALID_WEIGHTS or NOT_FINITE at the first result with
+ * values that are no numbers; and what the stages throw
  */
 export async function generate(inputs: GenerateInputs): Promise<GenerateResult> {
   const { checkpoint, stages, request, signal, onStep, onPhase } = inputs
@@ -81,7 +85,10 @@ export async function generate(inputs: GenerateInputs): Promise<GenerateResult> 
       drawn: noise.drawn,
     }
     const options = { signal, onStep }
-    const latents = await stages.denoise(plan, options)
+    const latents = await stages.denoise(plan, options).catch((error: unknown) => {
+      const ingredients = [checkpoint.unet, ...checkpoint.textEncoders, ...(inputs.addons ?? [])]
+      return explainNotFinite(error, { ingredients, halfPrecision: stages.halfPrecision }, signal)
+    })
 
     onPhase?.('decoding')
     const decoded = await decodeLatents(checkpoint, stages, latents, dims, request.vaeTiling)

@@ -1,6 +1,6 @@
 import { concatenate } from '../tensor.js'
 import type { Checkpoint } from '../weights/checkpoint.js'
-import { checkFinite } from './check-finite.js'
+import { autoencoderOf, checkFinite } from './check-finite.js'
 import type { Stages } from './stages.js'
 import { chooseTiling, createTileBlend, tileStarts, tileWeights, type Tiling, type VaeTiling } from './vae-tiling.js'
 
@@ -19,7 +19,7 @@ export function latentDims(
  * Decodes latents (N, C, h, w) image by image, which bounds the memory, and large images tile by tile.
  * @param tiling how to tile; `auto` decides by the size
  * @returns (N, 3, H, W) in about -1..1
- * @throws SwiftdError INVALID_WEIGHTS or RUNTIME_ERROR if the latents or the pixels are no numbers; what the stages throw
+ * @throws SwiftdError INVALID_WEIGHTS or NOT_FINITE if the latents or the pixels are no numbers; what the stages throw
  */
 export async function decodeLatents(
   checkpoint: Checkpoint,
@@ -29,7 +29,8 @@ export async function decodeLatents(
   tiling: Tiling | VaeTiling = 'auto',
 ): Promise<Float32Array> {
   const { textEncoders, unet, vae } = checkpoint
-  await checkFinite('The latents', latents, [unet, ...textEncoders])
+  const { halfPrecision } = stages
+  await checkFinite('The latents', latents, { ingredients: [unet, ...textEncoders], halfPrecision })
   const [count, channels, height, width] = dims
   const chosen = typeof tiling === 'string' ? chooseTiling(tiling, height, width) : tiling
   const perImage = channels * height * width
@@ -44,7 +45,7 @@ export async function decodeLatents(
     )
   }
   const decoded = concatenate(images)
-  await checkFinite('The pixels', decoded, [vae])
+  await checkFinite('The pixels', decoded, autoencoderOf(checkpoint, stages))
   return decoded
 }
 

@@ -81,6 +81,8 @@ export interface PassOptions {
 }
 
 export interface Stages {
+  /** Whether networks compute in half precision, of several devices any: it may be to blame for values that are no numbers. */
+  readonly halfPrecision?: boolean
   /** A zeroed tensor that the other verbs accept. */
   allocate(dims: readonly number[]): Tensor
   /**

@@ -2,6 +2,7 @@ import { SwiftdError } from '../errors.js'
 import { fromRgbImages, type RgbImage } from '../image/pixels.js'
 import type { Scheduler } from '../sampling/scheduler.js'
 import type { Checkpoint } from '../weights/checkpoint.js'
+import { autoencoderOf, checkFinite } from './check-finite.js'
 import type { LatentDims } from './latents.js'
 import { latentMask, pixelMask, type GrayImage } from './mask.js'
 import type { BatchNoise } from './noise.js'
@@ -103,6 +104,8 @@ async function imageLatents(
     const moments = await stages.encodeImage(image)
     const { mean, logvar } = posteriorOf(moments)
     moments.release()
+    for (const values of [mean, logvar])
+      await checkFinite("The picture's latents", values, autoencoderOf(checkpoint, stages))
     const drawn = noise.drawShared(mean.length)
     const factor = checkpoint.vae.config.scaling_factor
     const latents = new Float32Array(count * mean.length)

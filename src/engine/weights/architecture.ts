@@ -1,5 +1,5 @@
 import { parseTextEncoderConfig, parseVaeConfig, type TextEncoderConfig, type VaeConfig } from './config.js'
-import { groupsFor, headsFor } from './published-sizes.js'
+import { groupsFor, headsFor, PUBLISHED_VAE } from './published-sizes.js'
 import type { SafetensorsFile } from './safetensors.js'
 import { shapesUnder } from './tensor-shapes.js'
 
@@ -40,6 +40,12 @@ export function detectVae(file: SafetensorsFile, family: 'sd' | 'sdxl', prefix: 
   const sizes = detectVaeSizes(file, prefix, 'original')
   const groups = groupsFor(file.path, sizes.block_out_channels)
   return vaeConfigOf(file.path, sizes, { norm_num_groups: groups, scaling_factor: VAE_SCALING[family] })
+}
+
+/** What a model's file without an autoencoder was made for: another one has to know the same latents. */
+export function publishedVae(path: string, family: 'sd' | 'sdxl'): VaeConfig {
+  const { norm_num_groups, ...sizes } = PUBLISHED_VAE
+  return vaeConfigOf(path, sizes, { norm_num_groups, scaling_factor: VAE_SCALING[family] })
 }
 
 /** The config of an autoencoder of these sizes; the rest is what its shapes do not tell. */

@@ -63,7 +63,7 @@ export interface CheckpointOptions {
    * @default the folder beside the file that has its name without the ending, if there is one
    */
   readonly configuration?: string
-  /** An autoencoder to use instead of the model's own: a diffusers folder or a single file. */
+  /** An autoencoder to use instead of the model's own, or where it has none: a diffusers folder or a single file. */
   readonly vae?: string
 }
 
@@ -126,14 +126,14 @@ export function vaeScaleOf({ block_out_channels: levels }: VaeConfig): number {
   return 2 ** (levels.length - 1)
 }
 
-function openBase(path: string, { variant, configuration }: CheckpointOptions): Checkpoint {
+function openBase(path: string, { variant, configuration, vae }: CheckpointOptions): Checkpoint {
   if (!existsSync(path)) throw new SwiftdError('MODEL_NOT_FOUND', `There is no model at ${path}.`)
   const real = realpathSync(path)
   if (statSync(real).isDirectory()) return openFolder(real, (name) => join(real, name), variant)
   refusePickle(real)
   const folder = configuration ?? configurationBeside(real)
   const configured = folder === undefined ? undefined : openFolder(realpathSync(folder), () => undefined, undefined)
-  return openSingleFile(real, configured)
+  return openSingleFile(real, configured, vae === undefined)
 }
 
 /** Reads and validates the JSON files of a diffusers folder. `weightsIn` says where a component's weights are looked for. */

@@ -9,6 +9,14 @@ const HEAD_WIDTH = 64
 const SD1_HEADS = 8
 const NORM_GROUPS = 32
 
+/** What all published autoencoders of SD1.x, SD2.x and SDXL are, but for their scaling factors. */
+export const PUBLISHED_VAE = {
+  block_out_channels: [128, 256, 512, 512],
+  latent_channels: 4,
+  layers_per_block: 2,
+  norm_num_groups: NORM_GROUPS,
+}
+
 /** The width of SD1.x's text encoder, by which its UNets are told. */
 export const SD1_PROMPT_WIDTH = 768
 /** The width of SD2.x's text encoder. */

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { basename, dirname, extname, join } from 'node:path'
 import { SwiftdError } from '../errors.js'
 import { publishedTokenizerDirectory } from '../text/published-tokenizers.js'
-import { detectClip, detectOpenClip, detectVae, timeIdWidth } from './architecture.js'
+import { detectClip, detectOpenClip, detectVae, publishedVae, timeIdWidth } from './architecture.js'
 import type { Checkpoint, Component, TextComponent } from './checkpoint.js'
 import type { TextEncoderConfig, UnetConfig, VaeConfig } from './config.js'
 import { widenTensor } from './half.js'
@@ -19,16 +19,20 @@ type Kind = 'sd1' | 'sd2' | 'sdxl'
  * Opens a single-file checkpoint in the original key names. The architecture is read from the tensors' names and shapes,
  * or, where a configuration folder is given, from its files.
  * @param configuration a diffusers folder, with or without weights, that says what the tensors cannot
- * @throws SwiftdError UNSUPPORTED_MODEL for files that hold something else, INVALID_WEIGHTS for damaged ones
+ * @param needsVae whether the file's own autoencoder is used. Of a file without one the config says what another must fit.
+ * @throws SwiftdError UNSUPPORTED_MODEL for files that hold something else, or no autoencoder that is needed; INVALID_WEIGHTS
+ * for damaged ones
  */
-export function openSingleFile(path: string, configuration: Checkpoint | undefined): Checkpoint {
+export function openSingleFile(path: string, configuration: Checkpoint | undefined, needsVae: boolean): Checkpoint {
   const file = openSafetensors(path)
   try {
     const kind = detectKind(file)
     const family = kind === 'sdxl' ? 'sdxl' : 'sd'
     const encoders = textEncoders(file, kind, configuration)
     const unet = configuration?.unet.config ?? withTimeIds(detectUnet(file), encoders)
-    const vae = configuration?.vae.config ?? detectVae(file, family, PREFIX.vae)
+    const hasVae = file.tensors.has(`${PREFIX.vae}decoder.conv_in.weight`)
+    if (needsVae && !hasVae) throw noVae(path)
+    const vae = configuration?.vae.config ?? (hasVae ? detectVae(file, family, PREFIX.vae) : publishedVae(path, family))
     return {
       path,
       name: basename(path, extname(path)),
@@ -43,6 +47,11 @@ export function openSingleFile(path: string, configuration: Checkpoint | undefin
   } finally {
     file.close()
   }
+}
+
+function noVae(path: string): SwiftdError {
+  const advice = 'give one, a folder or a .safetensors file, by --vae of "swiftd generate" or of "swiftd model add"'
+  return new SwiftdError('UNSUPPORTED_MODEL', `${path} has no autoencoder (VAE); ${advice}.`)
 }
 
 /** The folder beside a single file that configures it, if there is one: the file's name without its ending. */

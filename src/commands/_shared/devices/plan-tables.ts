@@ -3,7 +3,7 @@ import type { Plan, PlanCandidate } from '../../../daemon/protocol/plan.js'
 import { isGpu } from '../../../daemon/workers/devices.js'
 import { formatColumns } from '../table.js'
 
-const COLUMNS = ['DEVICE', 'THREADS', 'STATE', 'JOB', 'ROLES', 'MEMORY', 'PID', 'RESTARTS', 'LAST FAILURE']
+const COLUMNS = ['DEVICE', 'THREADS', 'PRECISION', 'STATE', 'JOB', 'ROLES', 'MEMORY', 'PID', 'RESTARTS', 'LAST FAILURE']
 
 /** The daemon's devices, and where the next job would run. */
 export function overview(plan: Plan): string {
@@ -13,6 +13,7 @@ export function overview(plan: Plan): string {
 function row({
   name,
   threads,
+  precision,
   roles,
   state,
   jobId = '',
@@ -24,7 +25,18 @@ function row({
   const process = pid === undefined ? '' : String(pid)
   // Those of a GPU are the host's, and nobody's choice.
   const cores = isGpu(name) ? '' : String(threads)
-  return [name, cores, state, jobId, roles.join(', '), amount(memory), process, String(restarts), reason]
+  return [
+    name,
+    cores,
+    precision ?? '',
+    state,
+    jobId,
+    roles.join(', '),
+    amount(memory),
+    process,
+    String(restarts),
+    reason,
+  ]
 }
 
 /** What is taken of a device's memory: `5.1 GB of 19.3 GB`. */

@@ -1,0 +1,65 @@
+import { afterEach, describe, expect, it } from 'vitest'
+import { createSandbox, type Sandbox } from './support/sandbox.js'
+import { findSwiftshader, NO_SWIFTSHADER } from './support/swiftshader.js'
+
+const swiftshader = findSwiftshader()
+/** A device tells its precision when its worker is ready. */
+const STARTS = { timeout: 30_000 }
+
+describe('the setting precision', () => {
+  let sandbox: Sandbox
+  afterEach(() => sandbox.dispose())
+
+  /** What `devices` says that a device computes in. */
+  async function precisionOf(device: string): Promise<string | undefined> {
+    const { stdout } = await sandbox.run(['devices'])
+    const [heading, ...rows] = stdout.split('\n').map((line) => line.split(/ {2,}/))
+    const row = rows.find(([name]) => name === device)
+    // The threads of a GPU are left empty, which the split does not see.
+    return row?.[heading.indexOf('PRECISION') - (device.startsWith('cpu') ? 0 : 1)]
+  }
+
+  it('changes nothing on a CPU, which computes in float32', async () => {
+    sandbox = createSandbox()
+    expect(await sandbox.run(['config', 'set', 'precision', 'float16'])).toMatchObject({ exitCode: 0 })
+    expect(await sandbox.run(['daemon', 'start'])).toMatchObject({ exitCode: 0 })
+    await expect.poll(() => precisionOf('cpu:0'), STARTS).toBe('float32')
+    expect((await sandbox.connect().status()).devices[0]).toMatchObject({ precision: 'float32', state: 'idle' })
+  })
+
+  it('is refused where it is none of its words, and nothing is started', async () => {
+    sandbox = createSandbox()
+    expect(await sandbox.run(['config', 'set', 'precision', 'half'])).toMatchObject({
+      ...{ exitCode: 2, stderr: 'Error: precision must be auto or float16 or float32, not "half".' },
+    })
+    expect(await sandbox.run(['daemon', 'start', '--precision', 'half'])).toMatchObject({ exitCode: 2 })
+    const { exitCode, stderr } = await sandbox.run(['daemon', 'start'], { env: { SWIFTD_PRECISION: 'bfloat16' } })
+    expect([exitCode, stderr]).toEqual([2, expect.stringContaining('(SWIFTD_PRECISION) must be auto or float16')])
+    expect(await sandbox.run(['daemon', 'status'])).toMatchObject({ exitCode: 3 })
+  })
+
+  describe.skipIf(!swiftshader)(`on a GPU without half precision${swiftshader ? '' : ` (${NO_SWIFTSHADER})`}`, () => {
+    /** Sandboxes have a directory of their own for sockets. */
+    const driver = (): Record<string, string> => {
+      const { VK_DRIVER_FILES = '', LD_LIBRARY_PATH = '' } = swiftshader?.environment ?? {}
+      return { VK_DRIVER_FILES, LD_LIBRARY_PATH, SWIFTD_DEVICES: 'webgpu:0' }
+    }
+
+    it('is float32 where it is auto, and where that is set', async () => {
+      sandbox = createSandbox(driver())
+      for (const precision of ['auto', 'float32']) {
+        await sandbox.run(['daemon', 'restart', '--precision', precision])
+        await expect.poll(() => precisionOf('webgpu:0'), STARTS).toBe('float32')
+      }
+    }, 60_000)
+
+    it('fails the device where half precision is asked for, and says what to set', async () => {
+      sandbox = createSandbox({ ...driver(), SWIFTD_PRECISION: 'float16' })
+      const { exitCode, stderr } = await sandbox.run(['generate', 'a star', '--steps', '1'])
+      expect(exitCode).toBe(12)
+      expect(stderr).toContain(
+        'webgpu:0 cannot be used: it does not compute in half precision; set precision to auto or float32',
+      )
+    }, 60_000)
+  })
+})
