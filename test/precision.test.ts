@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest'
+import { findHalfDriver, NO_HALF_DRIVER } from './support/half-driver.js'
 import { createSandbox, type Sandbox } from './support/sandbox.js'
 import { findSwiftshader, NO_SWIFTSHADER } from './support/swiftshader.js'
 
@@ -30,13 +31,30 @@ describe('the setting precision', () => {
   it('is refused where it is none of its words, and nothing is started', async () => {
     sandbox = createSandbox()
     expect(await sandbox.run(['config', 'set', 'precision', 'half'])).toMatchObject({
-      ...{ exitCode: 2, stderr: 'Error: precision must be auto or float16 or float32, not "half".' },
+      ...{ exitCode: 2, stderr: 'Error: precision must be auto or float16 or mixed or float32, not "half".' },
     })
     expect(await sandbox.run(['daemon', 'start', '--precision', 'half'])).toMatchObject({ exitCode: 2 })
     const { exitCode, stderr } = await sandbox.run(['daemon', 'start'], { env: { SWIFTD_PRECISION: 'bfloat16' } })
     expect([exitCode, stderr]).toEqual([2, expect.stringContaining('(SWIFTD_PRECISION) must be auto or float16')])
     expect(await sandbox.run(['daemon', 'status'])).toMatchObject({ exitCode: 3 })
   })
+
+  const halfDriver = findHalfDriver()
+  it.skipIf(!halfDriver)(
+    `is the one that a GPU with half precision is told, or computes well in${halfDriver ? '' : ` (${NO_HALF_DRIVER})`}`,
+    async () => {
+      sandbox = createSandbox({ ...halfDriver, SWIFTD_DEVICES: 'webgpu:0' })
+      for (const [set, computed] of [
+        ['auto', 'mixed'],
+        ['float16', 'float16'],
+        ['float32', 'float32'],
+      ]) {
+        await sandbox.run(['daemon', 'restart', '--precision', set])
+        await expect.poll(() => precisionOf('webgpu:0'), STARTS).toBe(computed)
+      }
+    },
+    90_000,
+  )
 
   describe.skipIf(!swiftshader)(`on a GPU without half precision${swiftshader ? '' : ` (${NO_SWIFTSHADER})`}`, () => {
     /** Sandboxes have a directory of their own for sockets. */

@@ -42,7 +42,8 @@ describe('half precision on WebGPU', () => {
   let computes = false
   beforeAll(async () => {
     if (driver === undefined) return
-    Object.assign(process.env, { VK_DRIVER_FILES: driver, XDG_RUNTIME_DIR: process.env.XDG_RUNTIME_DIR ?? tmpdir() })
+    Object.assign(process.env, driver)
+    process.env.XDG_RUNTIME_DIR ??= tmpdir()
     computes = (await targetFor('float16')) === 'float16'
   })
   beforeEach(({ skip }) => skip(!computes, NO_HALF_DRIVER))

@@ -11,12 +11,12 @@ export const NO_HALF_DRIVER =
 /**
  * A Vulkan driver that may compute in half precision, which SwiftShader does not: the one that is chosen for this process, which
  * may be a GPU's, or lavapipe, Mesa's driver in software.
- * @returns the path of its description
+ * @returns what a process that is to use it has in its environment
  */
-export function findHalfDriver(): string | undefined {
-  const chosen = process.env.VK_DRIVER_FILES
-  if (chosen !== undefined) return chosen
+export function findHalfDriver(): Readonly<Record<string, string>> | undefined {
+  const { VK_DRIVER_FILES, LD_LIBRARY_PATH = '' } = process.env
+  if (VK_DRIVER_FILES !== undefined) return { VK_DRIVER_FILES, LD_LIBRARY_PATH }
   const files = existsSync(DRIVERS) ? readdirSync(DRIVERS) : []
   const lavapipe = files.find((name) => name.startsWith('lvp_icd') && name.endsWith('.json'))
-  return lavapipe === undefined ? undefined : join(DRIVERS, lavapipe)
+  return lavapipe === undefined ? undefined : { VK_DRIVER_FILES: join(DRIVERS, lavapipe) }
 }

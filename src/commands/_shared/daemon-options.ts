@@ -1,5 +1,6 @@
 import { Flags } from '@oclif/core'
 import type { StartOptions } from '../../daemon/client/autostart.js'
+import { PRECISION_CHOICES } from '../../daemon/protocol/precision.js'
 import { formatDevice, parseDevices } from '../../daemon/workers/devices.js'
 import { modelReference } from './model-reference.js'
 import { resolveSetting } from './setting-values.js'
@@ -26,8 +27,8 @@ export const DEVICE_FLAGS = {
   }),
   precision: Flags.string({
     description:
-      'What GPUs compute in; auto: float16 where the GPU can. CPUs compute in float32 always. By default the setting "precision".',
-    options: ['auto', 'float16', 'float32'],
+      'What GPUs compute in; auto: float16 where the GPU does it well, else mixed (weights in float16) or float32. CPUs compute in float32 always. By default the setting "precision".',
+    options: PRECISION_CHOICES,
   }),
   'lora-preload': Flags.string({
     description: 'A LoRA that is made ready for the usual model at once; repeat it for more.',

@@ -1,4 +1,5 @@
 import { LIMITS } from '../../daemon/protocol/limits.js'
+import { PRECISION_CHOICES } from '../../daemon/protocol/precision.js'
 import { parseDevices } from '../../daemon/workers/devices.js'
 import { choice, list, number, numberWhere, text, toggle, toggleOrAuto, type SettingKind } from './setting-kinds.js'
 
@@ -129,9 +130,10 @@ export const SETTINGS = {
     description: 'The devices of the daemon that are kept for ControlNets.',
     usual: 'none: any that is free runs them',
   }),
-  precision: setting(choice(['auto', 'float16', 'float32']), {
+  precision: setting(choice(PRECISION_CHOICES), {
     env: 'SWIFTD_PRECISION',
-    description: 'What GPUs compute in; auto: float16 where the GPU can. CPUs compute in float32 always.',
+    description:
+      'What GPUs compute in; auto: float16 where the GPU does it well, else mixed (weights in float16) or float32. CPUs compute in float32 always.',
     usual: 'auto',
   }),
   'lora-preload': setting(list('names of LoRAs', names), {

@@ -19,7 +19,7 @@ export const DeviceMemoryStatusSchema = z.object({
 export type DeviceMemoryStatus = z.infer<typeof DeviceMemoryStatusSchema>
 
 /** What a device computes in. */
-export const PrecisionSchema = z.enum(['float32', 'float16'])
+export const PrecisionSchema = z.enum(['float32', 'mixed', 'float16'])
 
 export const DeviceStatusSchema = z.object({
   /** For example `cpu:0`. */

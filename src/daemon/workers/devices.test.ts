@@ -34,7 +34,7 @@ describe('devices', () => {
     const told = withPrecision(devices, { SWIFTD_PRECISION: 'float32' })
     expect(told).toEqual([cpu, { ...gpu, precision: 'float32' }])
     expect(() => withPrecision(devices, { SWIFTD_PRECISION: 'half' })).toThrow(
-      'SWIFTD_PRECISION must be auto, float16 or float32, not "half".',
+      'SWIFTD_PRECISION must be auto or float16 or mixed or float32, not "half".',
     )
   })
 

@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os'
 import { SwiftdError } from '../../engine/errors.js'
 import type { Precision } from '../../engine/graph/target.js'
 import type { ProviderName } from '../../engine/provider-name.js'
+import { PRECISION_CHOICES } from '../protocol/precision.js'
 
 /** A device that a worker is started for. */
 export interface DeviceSpec {
@@ -12,7 +13,7 @@ export interface DeviceSpec {
   readonly index: number
   /** Threads of the host that its runs may use. */
   readonly threads: number
-  /** What a GPU was told to compute in. @default float16 where it can */
+  /** What a GPU was told to compute in. @default what it computes well in */
   readonly precision?: Precision
   /** The card that it is, where that was found out. */
   readonly card?: Card
@@ -66,18 +67,20 @@ export function devicesFromEnvironment(environment: NodeJS.ProcessEnv = process.
 }
 
 /**
- * Gives GPUs the precision of SWIFTD_PRECISION: `float16`, `float32`, or `auto`, which leaves it to them. CPUs compute in float32
- * whatever it says.
+ * Gives GPUs the precision of SWIFTD_PRECISION; `auto` leaves it to them. CPUs compute in float32 whatever it says.
  * @throws SwiftdError INVALID_REQUEST
  */
 export function withPrecision(
   devices: readonly DeviceSpec[],
   { SWIFTD_PRECISION: given = '' }: NodeJS.ProcessEnv,
 ): DeviceSpec[] {
-  if (given === '' || given === 'auto') return [...devices]
-  if (given === 'float16' || given === 'float32')
-    return devices.map((device) => (isGpu(device.name) ? { ...device, precision: given } : device))
-  throw new SwiftdError('INVALID_REQUEST', `SWIFTD_PRECISION must be auto, float16 or float32, not "${given}".`)
+  const choice = given === '' ? 'auto' : PRECISION_CHOICES.find((each) => each === given)
+  if (choice === undefined) {
+    const choices = PRECISION_CHOICES.join(' or ')
+    throw new SwiftdError('INVALID_REQUEST', `SWIFTD_PRECISION must be ${choices}, not "${given}".`)
+  }
+  if (choice === 'auto') return [...devices]
+  return devices.map((device) => (isGpu(device.name) ? { ...device, precision: choice } : device))
 }
 
 /** As `parseDevices` reads it. */

@@ -160,7 +160,7 @@ export function createRemoteStages(options: RemoteStagesOptions): RemoteStages {
       return runtimeMs
     },
     get halfPrecision() {
-      return [base, ...crew.others].some(({ device }) => device.status.precision === 'float16')
+      return [base, ...crew.others].some(({ device }) => (device.status.precision ?? 'float32') !== 'float32')
     },
     ...(adapters && { adapters }),
     controls: remoteControls,

@@ -55,7 +55,7 @@ try {
   // A GPU that cannot be opened is told of here, not by the first job.
   if (provider !== 'cpu') await proveDevice(host.graphs.environment)
   const { precision } = await host.graphs.target()
-  if (wanted === 'float16' && precision !== wanted) throw noHalfPrecision()
+  if (wanted && precision !== wanted) throw noHalfPrecision()
   const state = createWorkerState(deviceName, host, arena, workerPeerDeadlineMs())
   const peers = await servePeers(state, socketPath, leaveIfLost)
   serve(createHandlers(state, arena, peers))

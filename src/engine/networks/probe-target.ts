@@ -74,8 +74,8 @@ const CHANNELS = 16
 const ATTENTION_TOLERANCE = 0.02
 
 /**
- * Whether the runtime's attention is right. WebGPU's gives wrong values without a word on devices whose subgroups have fewer than
- * eight lanes (seen with 1.30 on SwiftShader, which has four).
+ * Whether the runtime's attention is right. WebGPU's (1.30) gives wrong values without a word on Vulkan: its kernel does not begin at
+ * zero for each block of keys.
  */
 async function attends(environment: Environment, target: GraphTarget): Promise<boolean> {
   const inputs = [1, 2, 3].map((seed) =>

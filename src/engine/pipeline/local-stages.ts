@@ -31,7 +31,7 @@ export interface LocalControl extends PreparedControl {
 export function localStages(model: BaseModel, signal?: AbortSignal): Stages & UnetStages {
   const { checkpoint } = model
   return {
-    halfPrecision: model.precision === 'float16',
+    halfPrecision: model.precision !== 'float32',
     denoise(plan, options) {
       return denoise(this, plan, options)
     },
