@@ -25,6 +25,8 @@ export interface ScenarioContext {
   readonly cacheDirectory: string
   /** Tells what is going on, on stderr. */
   readonly say: (sentence: string) => void
+  /** Adds to what the document says beside the figures. */
+  readonly note: (notes: ScenarioNotes) => void
   readonly options: ScenarioOptions
 }
 
@@ -46,8 +48,32 @@ export function describeMachine(): Machine {
   }
 }
 
+/** The device that the figures were measured on, where a scenario is about one. */
+export interface MeasuredDevice {
+  /** For example `cuda:0`. */
+  readonly name: string
+  readonly provider: string
+  /** The card's name. */
+  readonly hardware: string
+  readonly driver?: string
+  readonly memoryGiB?: number
+  /** Threads of the host that it may use. */
+  readonly threads: number
+  /** What graphs were built for: precision, whose fused operators, and how attention is computed. */
+  readonly precision: string
+  readonly operators: string
+  readonly attention: string
+}
+
+/** What a document says beside the figures. */
+export interface ScenarioNotes {
+  readonly device?: MeasuredDevice
+  /** What could not be measured, and why. */
+  readonly failures?: readonly string[]
+}
+
 /** What --json prints for one scenario. */
-export interface ScenarioDocument {
+export interface ScenarioDocument extends ScenarioNotes {
   readonly scenario: string
   readonly machine: Machine
   readonly figures: Readonly<Record<string, Figure>>

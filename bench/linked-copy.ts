@@ -19,6 +19,16 @@ export function linkedCopy(path: string): LinkedCopy {
   return { path: copy, remove: () => rmSync(directory, { recursive: true }) }
 }
 
+/** Runs a task with the model under a path that nobody has seen, and removes that. */
+export async function withLinkedCopy<T>(path: string, task: (copy: string) => Promise<T>): Promise<T> {
+  const copy = linkedCopy(path)
+  try {
+    return await task(copy.path)
+  } finally {
+    copy.remove()
+  }
+}
+
 /** Hard links of a file, or of all files of a folder. */
 export function linkTree(from: string, to: string): void {
   if (!statSync(from).isDirectory()) return linkSync(from, to)

@@ -1,7 +1,14 @@
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { describeMachine, formatDocuments, isGoalMet, type Figure, type ScenarioDocument } from './harness.js'
+import {
+  describeMachine,
+  formatDocuments,
+  isGoalMet,
+  type Figure,
+  type ScenarioDocument,
+  type ScenarioNotes,
+} from './harness.js'
 import { OPTION_FLAGS, readOptions } from './options.js'
 import { scenarios } from './scenarios/index.js'
 
@@ -36,21 +43,32 @@ async function main(): Promise<number> {
   const documents: ScenarioDocument[] = []
   for (const name of positionals) {
     const say = (sentence: string): void => console.error(`[${name}] ${sentence}`)
-    const figures = await scenarios[name].run({ cacheDirectory, say, options })
-    documents.push({ scenario: name, machine, figures })
-    if (!values.json) printFigures(name, figures)
+    let notes: ScenarioNotes = {}
+    const note = (more: ScenarioNotes): void => void (notes = { ...notes, ...more })
+    const figures = await scenarios[name].run({ cacheDirectory, say, note, options })
+    const document = { scenario: name, machine, ...notes, figures }
+    documents.push(document)
+    if (!values.json) printDocument(document)
   }
   if (values.json) console.log(formatDocuments(documents))
-  return 0
+  return documents.some(({ failures = [] }) => failures.length > 0) ? 1 : 0
 }
 
-function printFigures(name: string, figures: Record<string, Figure>): void {
-  console.log(`\n${name}`)
+function printDocument({ scenario, device, figures, failures = [] }: ScenarioDocument): void {
+  console.log(`\n${scenario}`)
+  const facts = Object.entries(device ?? {}).map(([what, value]) => `${what} ${value}`)
+  if (facts.length > 0) console.log(`  ${facts.join(', ')}`)
+  printFigures(figures)
+  failures.forEach((failure) => console.log(`  not measured: ${failure}`))
+}
+
+function printFigures(figures: Readonly<Record<string, Figure>>): void {
+  const width = Math.max(48, ...Object.keys(figures).map((label) => label.length))
   for (const [label, each] of Object.entries(figures)) {
     const { value, unit, samples } = each
     const spread = `${samples.length} samples, ${format(Math.min(...samples))} to ${format(Math.max(...samples))}`
     console.log(
-      `  ${label.padEnd(48)} ${format(value).padStart(10)} ${unit.padEnd(6)} ${judge(each).padEnd(24)} (${spread})`,
+      `  ${label.padEnd(width)} ${format(value).padStart(10)} ${unit.padEnd(6)} ${judge(each).padEnd(24)} (${spread})`,
     )
   }
 }

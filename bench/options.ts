@@ -14,18 +14,24 @@ export interface ScenarioOptions {
   readonly requests?: number
   /** Arrivals per minute. */
   readonly rate?: number
+  /** What the device can do at most, in 10^12 floating-point operations per second, as its maker says. */
+  readonly peak?: number
   /** Where plots are written. */
   readonly out?: string
+  /** The device to measure, as the program knows it: `webgpu:0`. */
+  readonly on?: string
+  /** Models to measure, with commas between them. */
+  readonly model?: string
 }
 
-const NUMBERS = ['steps', 'size', 'rounds', 'requests', 'rate'] as const
+const NUMBERS = ['steps', 'size', 'rounds', 'requests', 'rate', 'peak'] as const
+const TEXTS = ['out', 'on', 'model'] as const
 
 /** For `parseArgs`. */
 export const OPTION_FLAGS = {
   sd15: { type: 'boolean', default: false },
-  out: { type: 'string' },
-  ...(Object.fromEntries(NUMBERS.map((name) => [name, { type: 'string' }])) as Record<
-    (typeof NUMBERS)[number],
+  ...(Object.fromEntries([...NUMBERS, ...TEXTS].map((name) => [name, { type: 'string' }])) as Record<
+    (typeof NUMBERS)[number] | (typeof TEXTS)[number],
     { type: 'string' }
   >),
 } satisfies ParseArgsConfig['options']
@@ -37,9 +43,10 @@ export function readOptions(values: { readonly sd15?: boolean } & Readonly<Recor
     if (!(value > 0)) throw new Error(`--${name} must be a number above 0, not "${String(values[name])}".`)
     return [name, value]
   })
+  const texts = TEXTS.filter((name) => values[name] !== undefined).map((name) => [name, String(values[name])])
   return {
     sd15: values.sd15 ?? false,
     ...(Object.fromEntries(numbers) as Partial<Record<(typeof NUMBERS)[number], number>>),
-    ...(typeof values.out === 'string' && { out: values.out }),
+    ...(Object.fromEntries(texts) as Partial<Record<(typeof TEXTS)[number], string>>),
   }
 }

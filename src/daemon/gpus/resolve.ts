@@ -15,7 +15,10 @@ const DEFAULT_CHECK_MS = 15_000
  * where a GPU is asked for, or CUDA is installed, anything is looked for.
  * @throws SwiftdError INVALID_REQUEST for what is no device, or not there; DEVICE_UNAVAILABLE for a provider that is not installed
  */
-export async function resolveDevices(environment: NodeJS.ProcessEnv, logger: Logger): Promise<DeviceSpec[]> {
+export async function resolveDevices(
+  environment: NodeJS.ProcessEnv,
+  logger?: Pick<Logger, 'info'>,
+): Promise<DeviceSpec[]> {
   const asked = devicesFromEnvironment(environment)
   if (!asked) return defaultDevices(environment, logger)
   if (!asked.some(({ name }) => isGpu(name))) return asked

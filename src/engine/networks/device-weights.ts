@@ -58,7 +58,7 @@ export interface UploadedTensor extends ValueTensor {
 }
 
 /** Copies tensors to the device one by one. */
-function createUploader(graphs: GraphCache) {
+export function createUploader(graphs: GraphCache) {
   const bindings = createBindingSet(graphs)
   const { memory } = graphs.environment.provider
   return {
