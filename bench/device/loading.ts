@@ -1,4 +1,6 @@
+import { typesOf } from '../../src/engine/graph/target.js'
 import { allocateNative } from '../../src/engine/memory/native-memory.js'
+import { FLOAT_BYTES } from '../../src/engine/networks/weight-bytes.js'
 import { createUploader } from '../../src/engine/networks/device-weights.js'
 import type { NativeTensor } from '../../src/engine/tensor.js'
 import { openCheckpoint } from '../../src/engine/weights/checkpoint.js'
@@ -52,16 +54,15 @@ function createReload({ host, fence }: OpenedModel, { model: { checkpoint: path 
 
 /** Uploads one tensor of the model's type several times by the call that uploads weights. */
 async function createUploads({ host: { graphs }, fence }: OpenedModel): Promise<() => Promise<number>> {
-  const { precision } = await graphs.target()
-  const bytesEach = precision === 'float16' ? 2 : 4
+  const { weights: type } = typesOf(await graphs.target())
   // Its pages are there before the first upload.
   const memory = allocateNative(TENSOR_BYTES)
   memory.floats.fill(0)
-  const tensor: NativeTensor = { type: precision, dims: [TENSOR_BYTES / bytesEach], address: memory.address }
+  const tensor: NativeTensor = { type, dims: [TENSOR_BYTES / FLOAT_BYTES[type]], address: memory.address }
   const uploader = createUploader(graphs)
   return () =>
     elapsedMs(async () => {
-      for (let upload = 0; upload < UPLOADS; upload++) (await uploader.upload(tensor, precision)).release()
+      for (let upload = 0; upload < UPLOADS; upload++) (await uploader.upload(tensor, type)).release()
       await fence()
     })
 }

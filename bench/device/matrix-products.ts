@@ -1,6 +1,6 @@
 import { fromDevice, toHost } from '../../src/engine/graph/borders.js'
 import { createGraphBuilder, type Graph } from '../../src/engine/graph/builder.js'
-import type { GraphTarget } from '../../src/engine/graph/target.js'
+import { typesOf, type GraphTarget } from '../../src/engine/graph/target.js'
 import { allocateNative } from '../../src/engine/memory/native-memory.js'
 import { createUploader, type UploadedTensor } from '../../src/engine/networks/device-weights.js'
 import type { GraphCache } from '../../src/engine/networks/graph-cache.js'
@@ -20,7 +20,7 @@ interface ProductConfig {
 const NAMES = { left: 'left', right: 'right', row: 'row' } as const
 
 /**
- * `count` products of square matrices, each of the last one's result, in the target's precision; the host gets one row
+ * `count` products of square matrices, each of the last one's result, in the type of the target's values; the host gets one row
  * (1, side), so that little else takes time.
  */
 export function buildProducts({ operator, side, count }: ProductConfig, target: GraphTarget): Graph {
@@ -68,10 +68,10 @@ export async function openMatrixProducts(graphs: GraphCache): Promise<MatrixProd
 
 async function openProducts(graphs: GraphCache, side: number, count: number) {
   const uploader = createUploader(graphs)
-  const { precision } = await graphs.target()
+  const { values } = typesOf(await graphs.target())
   const matrix = async (seed: number): Promise<UploadedTensor> => {
     const host = randomMatrix(side, seed)
-    const uploaded = await uploader.upload({ type: 'float32', dims: [side, side], address: host.address }, precision)
+    const uploaded = await uploader.upload({ type: 'float32', dims: [side, side], address: host.address }, values)
     host.release()
     return uploaded
   }

@@ -1,6 +1,6 @@
 import { cp } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Precision } from '../../src/engine/graph/target.js'
+import { typesOf, type Precision } from '../../src/engine/graph/target.js'
 import { DEMO } from '../demo.js'
 import { makeRandomCheckpoint, makeRandomControlNet, makeRandomLora } from '../random-checkpoint.js'
 import type { DeviceModel } from './settings.js'
@@ -48,7 +48,11 @@ async function makeRandom(
   precision: Precision,
   cacheDirectory: string,
 ): Promise<Files> {
-  const options = { cacheDirectory, family, dtype: precision === 'float16' ? 'F16' : 'F32' } as const
+  const options = {
+    cacheDirectory,
+    family,
+    dtype: typesOf({ precision }).weights === 'float16' ? 'F16' : 'F32',
+  } as const
   return {
     checkpoint: await makeRandomCheckpoint(options),
     controlNet: await makeRandomControlNet(options),
