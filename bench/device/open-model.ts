@@ -3,9 +3,9 @@ import { openModelHost, type ModelHost } from '../../src/engine/networks/model-h
 import { allocateTensor, borrowTensor } from '../../src/engine/pipeline/local-tensor.js'
 import type { NativeTensor } from '../../src/engine/tensor.js'
 import { openCheckpoint } from '../../src/engine/weights/checkpoint.js'
+import { openFence, type Fence } from '../../src/engine/networks/fence.js'
 import { allFinite } from '../../src/engine/weights/find-nan.js'
 import { allocatePass, type PassTensors } from '../bare-unet.js'
-import { openFence, type Fence } from './fence.js'
 import type { PartSettings } from './settings.js'
 
 /** The device of this process. Nothing is released: the process ends with its part. */

@@ -20,6 +20,7 @@ export const DeviceStepSchema = z.object({
   device: z.string(),
   /** base: the UNet, or its first part. second: another part of the batch. controlnet: a ControlNet. */
   role: z.enum(['base', 'second', 'controlnet']),
+  /** On WebGPU until the device was given its work; the decoder's time has the rest. */
   encoderMs: z.number().optional(),
   decoderMs: z.number().optional(),
   controlNetMs: z.number().optional(),

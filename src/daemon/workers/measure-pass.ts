@@ -1,6 +1,7 @@
 import { residualDims } from '../../engine/graph/trunk-shapes.js'
 import { promptDims, type BaseModel } from '../../engine/networks/base-model.js'
-import { allocateTensor, type LocalTensor } from '../../engine/pipeline/local-tensor.js'
+import { openFence } from '../../engine/networks/fence.js'
+import { allocateTensor } from '../../engine/pipeline/local-tensor.js'
 import type { Parameters, Result } from './messages.js'
 import type { WorkerState } from './worker-state.js'
 
@@ -30,7 +31,8 @@ async function measureWith(
   await state.host.prepare(model.checkpoint, { pass: latents })
   const [batch, , height, width] = latents
   const { hiddenStates, pooled } = promptDims(model.checkpoint)
-  const held: LocalTensor[] = []
+  const fence = await openFence(state.host.graphs)
+  const held: { release(): void }[] = [fence]
   const tensor = (dims: readonly number[]) => {
     const made = allocateTensor(dims)
     held.push(made)
@@ -44,7 +46,7 @@ async function measureWith(
   }
   const out = tensor([batch, unet.config.out_channels, height, width])
   try {
-    const passes = await repeat(() => model.predictNoise(inputs, out, { signal }))
+    const passes = await repeat(() => model.predictNoise(inputs, out, { signal, fence }))
     const encoderMs = Math.min(...passes.map((pass) => pass.encoderMs))
     const decoderMs = Math.min(...passes.map((pass) => pass.decoderMs))
     if (controlNet === undefined) return { encoderMs, decoderMs }

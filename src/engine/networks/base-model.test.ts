@@ -1,12 +1,14 @@
 import { cpSync, mkdtempSync, rmSync, writeFileSync, readFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { liveNativeObjects } from '../ort/native.js'
 import { allocateTensor, nativeOf } from '../pipeline/local-tensor.js'
 import { openCheckpoint } from '../weights/checkpoint.js'
-import type { BaseModel } from './base-model.js'
+import type { BaseModel, UnetTiming } from './base-model.js'
+import { openFence } from './fence.js'
 import { openModelHost, type ModelHost } from './model-host.js'
 
 const goldens = fileURLToPath(new URL('../../../fixtures/goldens/', import.meta.url))
@@ -26,16 +28,19 @@ describe('a model host', () => {
     rmSync(directory, { recursive: true })
   })
 
-  const pass = async (model: BaseModel, options?: Parameters<BaseModel['predictNoise']>[2]): Promise<Float32Array> => {
+  type PassOptions = Parameters<BaseModel['predictNoise']>[2]
+  const pass = async (model: BaseModel, options?: PassOptions): Promise<Float32Array> =>
+    (await timedPass(model, options)).noise
+  const timedPass = async (model: BaseModel, options?: PassOptions): Promise<UnetTiming & { noise: Float32Array }> => {
     const sample = allocateTensor([1, 4, 8, 8])
     const states = allocateTensor([1, 77, 32])
     const out = allocateTensor([1, 4, 8, 8])
     sample.data.forEach((_, i) => (sample.data[i] = Math.sin(i)))
     const inputs = { sample: sample.native, timestep: 500, encoderHiddenStates: states.native }
-    await model.predictNoise(inputs, nativeOf(out), options)
-    const result = out.data.slice()
+    const timing = await model.predictNoise(inputs, nativeOf(out), options)
+    const noise = out.data.slice()
     ;[sample, states, out].forEach((tensor) => tensor.release())
-    return result
+    return { ...timing, noise }
   }
 
   it('compiles an architecture once for all files that have it', async () => {
@@ -64,6 +69,21 @@ describe('a model host', () => {
     await host.release()
     // The memory info stays for the process's life.
     expect(liveNativeObjects() - liveBefore).toBeLessThanOrEqual(1)
+  })
+
+  it('waits for a fence between encoder and decoder, as part of the encoder, and computes the same', async () => {
+    const model = await host.load(openCheckpoint(sd15))
+    const fence = await openFence(host.graphs)
+    const slow = async (): Promise<void> => {
+      await fence()
+      await setTimeout(60)
+    }
+    const fenced = await timedPass(model, { fence: Object.assign(slow, { release: () => undefined }) })
+    fence.release()
+    // Timers may be early by a millisecond.
+    expect(fenced.encoderMs).toBeGreaterThan(58)
+    expect(fenced.runtimeMs).toBeCloseTo(fenced.encoderMs + fenced.decoderMs, 6)
+    expect(fenced.noise).toEqual(await pass(model))
   })
 
   it('names the tensors of a file that does not fit its config', async () => {

@@ -10,6 +10,7 @@ import { weightsFromFile, type Weights } from '../weights/weights.js'
 import { createExclusive } from '../exclusive.js'
 import type { Timing } from '../pipeline/stages.js'
 import type { AdapterSet } from './adapter-set.js'
+import type { Fence } from './fence.js'
 import type { GraphCache } from './graph-cache.js'
 import type { Overlay } from './overlay.js'
 import { openTextEncoder, type TextEncoder } from './text-encoder.js'
@@ -30,9 +31,14 @@ export interface CallOptions {
   readonly adapters?: AdapterSet
   /** ControlNet residuals that are added between the UNet's encoder and decoder. */
   readonly residuals?: readonly ScaledResiduals[]
+  /** Waited for when the encoder was given to the device, and counted as the encoder's time: for measurements. */
+  readonly fence?: Fence
 }
 
-/** Where the time of a UNet pass went, in milliseconds. */
+/**
+ * Where the time of a UNet pass went, in milliseconds. Without a fence an encoder may take next to nothing on a device that the
+ * runtime does not wait for, and the decoder the more.
+ */
 export interface UnetTiming extends Timing {
   readonly encoderMs: number
   /** With the sum of the residuals. */
@@ -155,13 +161,16 @@ async function predictNoise(
   unet: Unet,
   inputs: TrunkInputs,
   out: NativeTensor,
-  { signal, residuals }: CallOptions,
+  { signal, residuals, fence }: CallOptions,
 ): Promise<UnetTiming> {
   const encoder = await unet.encode(inputs, signal)
+  const began = performance.now()
+  await fence?.()
+  const fenceMs = fence ? performance.now() - began : 0
   const decoder = await unet.decode(inputs, out, residuals, signal)
   return {
-    runtimeMs: encoder.runtimeMs + decoder.runtimeMs,
-    encoderMs: encoder.runtimeMs,
+    runtimeMs: encoder.runtimeMs + fenceMs + decoder.runtimeMs,
+    encoderMs: encoder.runtimeMs + fenceMs,
     decoderMs: decoder.runtimeMs,
     waitMs: decoder.waitMs,
   }
