@@ -1,11 +1,11 @@
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { DevicesResult } from '../src/commands/devices.js'
 import { isNvidiaDriverLoaded } from '../src/daemon/gpus/machine.js'
 import { isCudaInstalled, isCudaOffered } from '../src/daemon/gpus/runtime-package.js'
-import { createSandbox, type Sandbox } from './support/sandbox.js'
+import { createSandbox, isRunning, type Sandbox } from './support/sandbox.js'
 
 /**
  * Stands in for a machine with two NVIDIA GPUs: programs in the place of lspci and nvidia-smi that print what those print. The
@@ -44,6 +44,9 @@ const nvidiaSmi = (driver: string): string =>
     )
     .join('\n')
 
+/** Elsewhere a command that hangs is not named. */
+const onLinux = process.platform === 'linux'
+
 let directory: string
 let sandbox: Sandbox
 beforeAll(() => {
@@ -64,6 +67,13 @@ function withGpus(driver = '550.54.14'): Record<string, string> {
   print('lspci', LSPCI)
   print('nvidia-smi', nvidiaSmi(driver))
   return { PATH: `${directory}:${process.env.PATH}` }
+}
+
+/** The same, but one of the programs hangs; it leaves its process number. */
+function withHanging(name: string): Record<string, string> {
+  const env = withGpus()
+  writeFileSync(join(directory, name), `#!/bin/sh\necho $$ > ${directory}/pid\nsleep 300\n`)
+  return { ...env, SWIFTD_GPU_LIST_DEADLINE_MS: '2000' }
 }
 
 async function devices(env: Record<string, string> = {}, ...flags: string[]): Promise<DevicesResult> {
@@ -119,6 +129,22 @@ describe('devices without a daemon', () => {
     })
   })
 
+  it.runIf(onLinux).each(['nvidia-smi', 'lspci'])('are told although %s hangs, which is ended', async (name) => {
+    const { machine = [], machineFailure } = await devices(withHanging(name))
+    expect(machineFailure).toBe(`${name} gave no answer within 2 s`)
+    expect(machine[0]).toMatchObject({ name: 'cpu:0', usable: true })
+    await expect.poll(() => isRunning(Number(readFileSync(join(directory, 'pid'), 'utf8')))).toBe(false)
+  })
+
+  it.runIf(onLinux)('say which command hangs, and what can be done', async () => {
+    const { exitCode, stdout } = await sandbox.run(['devices'], { env: withHanging('nvidia-smi') })
+    expect(exitCode).toBe(0)
+    expect(stdout).toContain(
+      'The GPUs could not be listed: nvidia-smi gave no answer within 2 s; see what that command',
+    )
+    expect(stdout).not.toContain('No GPU was found')
+  })
+
   it('are those that CUDA_VISIBLE_DEVICES leaves', async () => {
     const { machine = [] } = await devices({ ...withGpus(), CUDA_VISIBLE_DEVICES: '1' })
     const cuda = machine.filter(({ provider }) => provider === 'cuda')
@@ -153,6 +179,16 @@ describe('a daemon', () => {
     const { exitCode, stderr } = await start(withGpus(), '--device', 'cuda:1', '--device', 'webgpu:1')
     expect(exitCode).toBe(2)
     expect(stderr).toContain('The devices cuda:1 and webgpu:1 are the same GPU (NVIDIA RTX A4000)')
+  })
+
+  it.runIf(onLinux)('starts though nvidia-smi hangs, with the GPUs that it was told', async () => {
+    const env = withHanging('nvidia-smi')
+    expect(await start(env, '--device', 'cpu:0=1', '--device', 'webgpu:3')).toMatchObject({ exitCode: 0 })
+    const { devices: known } = await sandbox.connect().status()
+    expect(known.map(({ name }) => name)).toEqual(['cpu:0', 'webgpu:3'])
+    const { stdout } = await sandbox.run(['daemon', 'logs'])
+    expect(stdout).toContain('The GPUs could not be listed: nvidia-smi gave no answer within 2 s')
+    await sandbox.run(['daemon', 'stop'])
   })
 
   it('refuses a job that asks for a device that it does not have', async () => {

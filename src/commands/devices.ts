@@ -16,6 +16,8 @@ import { useDaemon } from './_shared/use-daemon.js'
 export type DevicesResult = ({ readonly running: false } | ({ readonly running: true } & Plan)) & {
   /** Left out with --explain, where nobody asked for it: looking at GPUs may take seconds. */
   readonly machine?: readonly MachineDevice[]
+  /** What kept that list from being complete. */
+  readonly machineFailure?: string
 }
 
 export default class Devices extends BaseCommand {
@@ -93,11 +95,11 @@ export default class Devices extends BaseCommand {
       if (!this.jsonEnabled()) this.log(explanation(plan))
       return { running: true, ...plan }
     }
-    const machine = [cpuDevice(), ...(await listGpuDevices({ check: flags.check }))].map((each) =>
-      withProof(each, plan),
-    )
-    if (!this.jsonEnabled()) this.log(report(plan, machine))
-    return { ...(plan ? { running: true as const, ...plan } : { running: false as const }), machine }
+    const { devices, failure } = await listGpuDevices({ check: flags.check })
+    const machine = [cpuDevice(), ...devices].map((each) => withProof(each, plan))
+    if (!this.jsonEnabled()) this.log(report(plan, machine, failure))
+    const known = plan ? { running: true as const, ...plan } : { running: false as const }
+    return { ...known, machine, ...(failure !== undefined && { machineFailure: failure }) }
   }
 }
 
@@ -107,7 +109,7 @@ function withProof(device: MachineDevice, plan: Plan | undefined): MachineDevice
   return used && device.usable === null ? { ...device, usable: true } : device
 }
 
-function report(plan: Plan | undefined, machine: readonly MachineDevice[]): string {
+function report(plan: Plan | undefined, machine: readonly MachineDevice[], failure: string | undefined): string {
   const daemon = plan ? overview(plan) : 'The daemon is not running; this is what it can use:'
-  return [daemon, '', ...(plan ? ['This machine:'] : []), machineTable(machine)].join('\n')
+  return [daemon, '', ...(plan ? ['This machine:'] : []), machineTable(machine, failure)].join('\n')
 }

@@ -59,10 +59,11 @@ function unavailable(failure: Parameters<typeof describeFailure>[1]): SwiftdErro
 
 /** Runs a graph on each GPU; one that computes is enough. */
 async function proveCuda(): Promise<MachineDevice[]> {
-  const devices = (await listGpuDevices({ check: true })).filter(({ provider }) => provider === 'cuda')
+  const { devices: listed, failure: unlisted } = await listGpuDevices({ check: true })
+  const devices = listed.filter(({ provider }) => provider === 'cuda')
   const [first] = devices
   if (devices.some(({ usable }) => usable === true)) return devices
-  const { name, reason = 'no NVIDIA GPU was found', remedy } = first ?? { name: 'cuda:0' }
+  const { name, reason = unlisted ?? 'no NVIDIA GPU was found', remedy } = first ?? { name: 'cuda:0' }
   const failure = describeFailure(name, { reason, ...(remedy !== undefined && { remedy }) })
   throw new SwiftdError('DEVICE_UNAVAILABLE', `The CUDA provider is installed, but ${failure}`)
 }

@@ -7,6 +7,8 @@ import { hasChosenVulkan, visibleCudaDevices } from './pinning.js'
 export interface Machine {
   readonly gpus: readonly MachineGpu[]
   readonly environment: NodeJS.ProcessEnv
+  /** What kept the list from being complete. */
+  readonly failure?: string
   /** Whether NVIDIA's driver is loaded, also where its GPUs could not be listed. */
   readonly nvidiaDriver?: boolean
 }
@@ -41,8 +43,8 @@ export function findDevices(asked: readonly DeviceSpec[], machine: Machine): Dev
   const found = asked.map((device) => {
     if (!isGpu(device.name)) return device
     const candidate = candidates.find(({ name }) => name === device.name)
-    // A software driver, or a GPU that lspci does not list: opening it tells whether there is one.
-    if (candidate ?? device.name === 'webgpu:0') return candidate ?? device
+    // A software driver, or a GPU that lspci does not list, or not in time: opening it tells whether there is one.
+    if (candidate ?? (device.name === 'webgpu:0' || machine.failure !== undefined)) return candidate ?? device
     throw notThere(device, asked, candidates)
   })
   refuseSameCard(found)

@@ -33,11 +33,19 @@ export interface ListOptions {
   readonly check: boolean
 }
 
+/** What there is of GPUs, as far as they could be listed. */
+export interface ListedDevices {
+  readonly devices: readonly MachineDevice[]
+  /** What kept the list from being complete. */
+  readonly failure?: string
+}
+
 /** The GPUs of this machine as devices, one for each provider that could use it. */
-export async function listGpuDevices({ check, environment = process.env }: ListOptions): Promise<MachineDevice[]> {
-  const gpus = await readMachineGpus()
+export async function listGpuDevices({ check, environment = process.env }: ListOptions): Promise<ListedDevices> {
+  const { gpus, failure } = await readMachineGpus(environment)
   const candidates = gpuCandidates({ gpus, environment })
-  return Promise.all(candidates.map((device) => describeDevice(device, gpus, { check, environment })))
+  const devices = await Promise.all(candidates.map((device) => describeDevice(device, gpus, { check, environment })))
+  return { devices, ...(failure !== undefined && { failure }) }
 }
 
 async function describeDevice(

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { freeBytesOf, readMachineGpus, toMachineGpu } from './machine.js'
+import { toMachineGpu } from './controllers.js'
+import { freeBytesOf, readMachineGpus } from './machine.js'
 
 const MIB = 2 ** 20
 const IDS = { vendorId: '0x10de', deviceId: '0x2684' }
@@ -39,7 +40,8 @@ describe('a GPU of the machine', () => {
   })
 
   it('is looked for on any machine', async () => {
-    const gpus = await readMachineGpus()
+    const { gpus, failure } = await readMachineGpus()
+    expect(failure).toBeUndefined()
     const addresses = gpus.map(({ address = '' }) => address)
     expect(addresses).toEqual([...addresses].sort())
     expect(await freeBytesOf('ffff:ff:1f.7')).toBeUndefined()

@@ -1,7 +1,8 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
-import type { Systeminformation } from 'systeminformation'
+import { z } from 'zod'
 import type { Card } from '../workers/devices.js'
+import { runChild } from './child.js'
 
 /** A GPU of this machine, as its driver and the PCI bus tell of it. */
 export interface MachineGpu extends Card {
@@ -13,61 +14,57 @@ export interface MachineGpu extends Card {
   readonly driver?: string
 }
 
-const MIB = 2 ** 20
 export const NVIDIA = '0x10de'
-/** PCI's numbers of those who make GPUs that compute: servers also have controllers that only draw a console. */
-const GPU_VENDORS: readonly string[] = [NVIDIA, '0x1002', '0x8086']
 
-/**
- * The GPUs of this machine in the order of their PCI addresses, which is nvidia-smi's. The systeminformation package asks
- * lspci, nvidia-smi and clinfo, or macOS's system_profiler: it takes from a tenth of a second to some seconds, in which
- * nvidia-smi blocks this thread.
- */
-export async function readMachineGpus(): Promise<MachineGpu[]> {
-  const { graphics } = await import('systeminformation')
-  const { controllers } = await graphics()
-  const listed = controllers.map((controller) => toMachineGpu(controller, pciIds))
-  const computing = listed.filter(({ vendorId }) => vendorId === undefined || GPU_VENDORS.includes(vendorId))
-  const known = computing.some(({ vendorId }) => vendorId === NVIDIA)
-  return [...computing, ...(known ? [] : unlistedNvidiaGpus())].sort(byAddress)
+const MachineGpuSchema = z.object({
+  name: z.string(),
+  address: z.string().optional(),
+  vendorId: z.string().optional(),
+  deviceId: z.string().optional(),
+  memory: z.object({ totalBytes: z.number(), freeBytes: z.number() }).optional(),
+  utilization: z.number().optional(),
+  driver: z.string().optional(),
+})
+
+/** The GPUs of a machine, as far as they could be listed. */
+export interface GpuList {
+  /** In the order of their PCI addresses, which is nvidia-smi's. */
+  readonly gpus: readonly MachineGpu[]
+  /** What kept the list from being complete, as a clause: "nvidia-smi gave no answer within 10 s". */
+  readonly failure?: string
 }
 
-/** What systeminformation tells of a controller, in bytes and shares; `idsOf` gives PCI's numbers of an address. */
-export function toMachineGpu(
-  controller: Systeminformation.GraphicsControllerData,
-  idsOf: (address: string) => Pick<Card, 'vendorId' | 'deviceId'>,
-): MachineGpu {
-  const { name, vendor, model, busAddress, memoryTotal, memoryFree, memoryUsed, utilizationGpu } = controller
-  const address = busAddress ? fullAddress(busAddress) : undefined
-  // A number that is 0 is left out by the package; `vram` may be no more than a window to the memory, so it is not used.
-  const freeMib = memoryFree ?? (memoryTotal === undefined ? undefined : memoryTotal - (memoryUsed ?? 0))
-  return {
-    name: name || [vendor, model].filter(Boolean).join(' ') || 'unknown GPU',
-    ...(address && { address, ...idsOf(address) }),
-    ...(memoryTotal !== undefined &&
-      freeMib !== undefined && { memory: { totalBytes: memoryTotal * MIB, freeBytes: freeMib * MIB } }),
-    ...(memoryTotal !== undefined && { utilization: (utilizationGpu ?? 0) / 100 }),
-    ...(controller.driverVersion && { driver: controller.driverVersion }),
+/** With several cards nvidia-smi may take some seconds, and whoever waits for the daemon gives up after 30. */
+const DEFAULT_LIST_MS = 10_000
+
+/**
+ * The GPUs of this machine. A child process looks for them (machine-main.ts), since a command that it asks may hang with its
+ * driver: after SWIFTD_GPU_LIST_DEADLINE_MS, by default ten seconds, there are only those that NVIDIA's driver names by itself,
+ * and why.
+ */
+export async function readMachineGpus(environment: NodeJS.ProcessEnv = process.env): Promise<GpuList> {
+  const given = Number(environment.SWIFTD_GPU_LIST_DEADLINE_MS)
+  const deadlineMs = given > 0 ? given : DEFAULT_LIST_MS
+  try {
+    const told = await runChild(new URL('./machine-main', import.meta.url), { environment, deadlineMs })
+    const listed = z.array(MachineGpuSchema).parse(told)
+    const known = listed.some(({ vendorId }) => vendorId === NVIDIA)
+    return { gpus: [...listed, ...(known ? [] : unlistedNvidiaGpus())].sort(byAddress) }
+  } catch (error) {
+    const failure = error instanceof Error ? error.message.replace(/\.$/, '') : String(error)
+    return { gpus: unlistedNvidiaGpus().sort(byAddress), failure }
   }
 }
 
-/** lspci leaves out a domain of zeros. */
-function fullAddress(address: string): string {
-  return /^[\da-f]{4,}:/i.test(address) ? address.toLowerCase() : `0000:${address.toLowerCase()}`
+export const LIST_REMEDY = 'see what that command does by itself, or give it longer by SWIFTD_GPU_LIST_DEADLINE_MS'
+
+/** What to tell of a list that is not complete. */
+export function describeListFailure(failure: string): string {
+  return `The GPUs could not be listed: ${failure}; ${LIST_REMEDY}.`
 }
 
 function byAddress({ address: a = '' }: MachineGpu, { address: b = '' }: MachineGpu): number {
   return a < b ? -1 : a > b ? 1 : 0
-}
-
-/** Linux's word on an address of the PCI bus. */
-function pciIds(address: string): Pick<Card, 'vendorId' | 'deviceId'> {
-  try {
-    const read = (file: string): string => readFileSync(join('/sys/bus/pci/devices', address, file), 'utf8').trim()
-    return { vendorId: read('vendor'), deviceId: read('device') }
-  } catch {
-    return {}
-  }
 }
 
 const NVIDIA_GPUS = '/proc/driver/nvidia/gpus'
@@ -96,6 +93,6 @@ export function canListGpus(environment: NodeJS.ProcessEnv = process.env): boole
 
 /** The free memory of a card at this moment, in bytes; undefined where nobody tells it. */
 export async function freeBytesOf(address: string): Promise<number | undefined> {
-  const gpus = await readMachineGpus()
+  const { gpus } = await readMachineGpus()
   return gpus.find((gpu) => gpu.address === address)?.memory?.freeBytes
 }

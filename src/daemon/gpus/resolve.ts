@@ -3,7 +3,7 @@ import type { Logger } from '../logger.js'
 import { cpuDevices, devicesFromEnvironment, isGpu, type DeviceSpec } from '../workers/devices.js'
 import { findDevices, gpuCandidates } from './candidates.js'
 import { checkDevice } from './check.js'
-import { isNvidiaDriverLoaded, readMachineGpus } from './machine.js'
+import { describeListFailure, isNvidiaDriverLoaded, readMachineGpus, type GpuList } from './machine.js'
 import { CUDA_NOT_INSTALLED, CUDA_NOT_OFFERED, describeFailure } from './reasons.js'
 import { isCudaInstalled, isCudaOffered } from './runtime-package.js'
 
@@ -22,7 +22,7 @@ export async function resolveDevices(
   const asked = devicesFromEnvironment(environment)
   if (!asked) return defaultDevices(environment, logger)
   if (!asked.some(({ name }) => isGpu(name))) return asked
-  const devices = findDevices(asked, { gpus: await readMachineGpus(), environment })
+  const devices = findDevices(asked, { ...(await listedGpus(environment, logger)), environment })
   const cuda = devices.find(({ provider }) => provider === 'cuda')
   if (cuda && !isCudaInstalled()) {
     const failure = isCudaOffered() ? CUDA_NOT_INSTALLED : CUDA_NOT_OFFERED
@@ -37,10 +37,10 @@ export async function resolveDevices(
  */
 export async function defaultDevices(
   environment: NodeJS.ProcessEnv,
-  logger?: Pick<Logger, 'info'>,
+  logger?: Pick<Logger, 'info' | 'warn'>,
 ): Promise<DeviceSpec[]> {
   if (!isCudaInstalled() || !isNvidiaDriverLoaded()) return cpuDevices()
-  const candidates = gpuCandidates({ gpus: await readMachineGpus(), environment })
+  const candidates = gpuCandidates({ ...(await listedGpus(environment, logger)), environment })
   const cuda = candidates.filter(({ provider }) => provider === 'cuda')
   const checks = await Promise.all(
     cuda.map((device) => checkDevice(device, { environment, deadlineMs: DEFAULT_CHECK_MS })),
@@ -50,4 +50,11 @@ export async function defaultDevices(
     if (!check.usable) logger?.info(describeFailure(cuda[index].name, check))
   })
   return usable.length > 0 ? usable : cpuDevices()
+}
+
+/** A daemon starts also where a look at the GPUs takes too long. */
+async function listedGpus(environment: NodeJS.ProcessEnv, logger?: Pick<Logger, 'warn'>): Promise<GpuList> {
+  const list = await readMachineGpus(environment)
+  if (list.failure !== undefined) logger?.warn(describeListFailure(list.failure))
+  return list
 }

@@ -1,5 +1,5 @@
 import { availableParallelism, cpus } from 'node:os'
-import { canListGpus } from '../../../daemon/gpus/machine.js'
+import { canListGpus, describeListFailure } from '../../../daemon/gpus/machine.js'
 import type { MachineDevice } from '../../../daemon/gpus/list.js'
 import { formatBytes } from '../../../daemon/models/format.js'
 import { machineMemory } from '../memory.js'
@@ -19,8 +19,11 @@ export function cpuDevice(): MachineDevice {
 
 const COLUMNS = ['DEVICE', 'HARDWARE', 'FREE MEMORY', 'BUSY', 'DRIVER', 'USABLE']
 
-/** What the machine has, with what to do about what cannot be used. */
-export function machineTable(devices: readonly MachineDevice[]): string {
+/**
+ * What the machine has, with what to do about what cannot be used.
+ * @param failure what kept the list from being complete
+ */
+export function machineTable(devices: readonly MachineDevice[], failure?: string): string {
   const rows = devices.map((device) => {
     const { name, hardware, utilization, driver = '' } = device
     const busy = utilization === undefined ? '' : `${Math.round(100 * utilization)} %`
@@ -30,7 +33,7 @@ export function machineTable(devices: readonly MachineDevice[]): string {
     const what = remedy === undefined ? '' : `; ${remedy}`
     return usable === false ? [`${name} cannot be used: ${reason}${what}.`] : []
   })
-  return [formatColumns([COLUMNS, ...rows]), ...failures, ...hints(devices)].join('\n')
+  return [formatColumns([COLUMNS, ...rows]), ...failures, ...hints(devices, failure)].join('\n')
 }
 
 /** A card with its memory and driver, as far as they are known. */
@@ -48,11 +51,12 @@ function describeUse({ usable }: MachineDevice): string {
   return usable === null ? 'not tried' : usable ? 'yes' : 'no'
 }
 
-function hints(devices: readonly MachineDevice[]): string[] {
+function hints(devices: readonly MachineDevice[], failure: string | undefined): string[] {
   const untried = devices.some(({ usable }) => usable === null)
   return [
     ...(untried ? ['"swiftd devices --check" runs a small graph on what was not tried.'] : []),
-    ...(devices.some(({ provider }) => provider !== 'cpu') ? [] : ['No GPU was found.']),
+    ...(failure === undefined ? [] : [describeListFailure(failure)]),
+    ...(failure !== undefined || devices.some(({ provider }) => provider !== 'cpu') ? [] : ['No GPU was found.']),
     ...(canListGpus() ? [] : ['GPUs are listed by lspci, which is not installed; it is in the package pciutils.']),
   ]
 }

@@ -2,7 +2,7 @@ import { availableParallelism } from 'node:os'
 import { findDevices } from '../../../daemon/gpus/candidates.js'
 import { checkDevice } from '../../../daemon/gpus/check.js'
 import { listGpuDevices, type MachineDevice } from '../../../daemon/gpus/list.js'
-import { canListGpus, readMachineGpus } from '../../../daemon/gpus/machine.js'
+import { canListGpus, LIST_REMEDY, readMachineGpus } from '../../../daemon/gpus/machine.js'
 import { defaultDevices } from '../../../daemon/gpus/resolve.js'
 import { formatDevice, isGpu, parseDevices, type DeviceSpec } from '../../../daemon/workers/devices.js'
 import { daemonOptions } from '../daemon-options.js'
@@ -11,19 +11,21 @@ import { fail, ok, reasonOf, warn, type Check } from './check.js'
 
 /** The devices that the daemon would be started with, and the GPUs of this machine, each of which computes a small graph. */
 export async function checkDevices(cores: number = availableParallelism()): Promise<Check[]> {
-  const listed = await listGpuDevices({ check: true })
+  const { devices: listed, failure } = await listGpuDevices({ check: true })
+  const unlisted = failure === undefined ? [] : [warn('gpu list', failure, LIST_REMEDY)]
   let specs: readonly DeviceSpec[]
   try {
     specs = await daemonDevices()
   } catch (error) {
     return [
       fail('devices', reasonOf(error), 'correct the setting "devices" or SWIFTD_DEVICES'),
-      ...checkGpus(listed, []),
+      ...unlisted,
+      ...checkGpus(listed, [], failure === undefined),
     ]
   }
   const others = specs.filter(({ name }) => isGpu(name) && !listed.some((gpu) => gpu.name === name))
   const gpus = [...listed, ...(await Promise.all(others.map(checkUnlisted)))]
-  return [checkThreads(specs, cores), ...checkGpus(gpus, specs)]
+  return [checkThreads(specs, cores), ...unlisted, ...checkGpus(gpus, specs, failure === undefined)]
 }
 
 /** A GPU that lspci does not know may be there all the same. */
@@ -37,7 +39,7 @@ async function daemonDevices(): Promise<readonly DeviceSpec[]> {
   if (devices === undefined) return defaultDevices(process.env)
   const specs = parseDevices(devices.split(','))
   if (!specs.some(({ name }) => isGpu(name))) return specs
-  return findDevices(specs, { gpus: await readMachineGpus(), environment: process.env })
+  return findDevices(specs, { ...(await readMachineGpus()), environment: process.env })
 }
 
 /** Whether the CPU devices have together as many threads as there are cores. */
@@ -51,9 +53,9 @@ function checkThreads(specs: readonly DeviceSpec[], cores: number): Check {
 }
 
 /** A GPU that the daemon is told to use must compute; of others it is only told. */
-function checkGpus(gpus: readonly MachineDevice[], wanted: readonly DeviceSpec[]): Check[] {
+function checkGpus(gpus: readonly MachineDevice[], wanted: readonly DeviceSpec[], isComplete: boolean): Check[] {
   const isWanted = ({ name }: MachineDevice): boolean => wanted.some((device) => device.name === name)
-  if (gpus.length === 0) {
+  if (gpus.length === 0 && isComplete) {
     const hint = canListGpus() ? '' : '; without lspci (package pciutils) none can be listed'
     return [ok('gpu', `none was found, the CPU computes${hint}`)]
   }
