@@ -46,7 +46,7 @@ export async function chooseDevice(name: string | undefined): Promise<ChosenDevi
 }
 
 async function describe({ name, provider, threads }: DeviceSpec, target: GraphTarget): Promise<MeasuredDevice> {
-  const known = (await listGpuDevices({ check: false })).find((each) => each.name === name)
+  const known = (await listGpuDevices({ check: false })).devices.find((each) => each.name === name)
   const { driver, memory } = known ?? {}
   const hardware = provider === 'cpu' ? cpus()[0]?.model.trim() : known?.hardware
   return {

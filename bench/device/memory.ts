@@ -46,6 +46,6 @@ async function takenBytes({ provider, address }: PartDevice, when: 'now' | 'most
     return kilobytes ? 1024 * Number(kilobytes[1]) : undefined
   }
   if (address === undefined) return undefined
-  const memory = (await readMachineGpus()).find((gpu) => gpu.address === address)?.memory
+  const memory = (await readMachineGpus()).gpus.find((gpu) => gpu.address === address)?.memory
   return memory && memory.totalBytes - memory.freeBytes
 }

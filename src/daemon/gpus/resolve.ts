@@ -17,7 +17,7 @@ const DEFAULT_CHECK_MS = 15_000
  */
 export async function resolveDevices(
   environment: NodeJS.ProcessEnv,
-  logger?: Pick<Logger, 'info'>,
+  logger?: Pick<Logger, 'info' | 'warn'>,
 ): Promise<DeviceSpec[]> {
   const asked = devicesFromEnvironment(environment)
   if (!asked) return defaultDevices(environment, logger)
