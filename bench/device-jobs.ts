@@ -3,12 +3,12 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { DaemonClient } from '../src/daemon/client/client.js'
 import type { DeviceStep, JobEvent } from '../src/daemon/protocol/event.js'
+import type { Plan, PlanRequest } from '../src/daemon/protocol/plan.js'
 import type { GenerateRequest } from '../src/daemon/protocol/request.js'
 import type { Prepared } from '../src/daemon/workers/job-crew.js'
 import { preparedFor } from '../test/support/prepared.js'
 import { DEMO, runOrThrow, withSandbox } from './demo.js'
 import { figure, median, type Figure, type Goal } from './harness.js'
-import type { MakePlan } from './predicted-steps.js'
 
 export type StepEvent = Extract<JobEvent, { type: 'step' }>
 
@@ -26,6 +26,9 @@ export interface MeasuredJob {
 
 /** Runs a job to its end. @throws Error if it fails */
 export type RunJob = (request: GenerateRequest) => Promise<MeasuredJob>
+
+/** Asks the daemon for its plan, which measures the stages that it does not know. */
+export type MakePlan = (request: PlanRequest) => Promise<Plan>
 
 /**
  * Starts a daemon with these devices, such as `cpu:0=1`.

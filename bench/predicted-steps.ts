@@ -3,9 +3,6 @@ import type { GenerateRequest } from '../src/daemon/protocol/request.js'
 import type { MeasuredJob } from './device-jobs.js'
 import { figure, type Figure } from './harness.js'
 
-/** Asks the daemon for its plan, which measures the stages that it does not know. */
-export type MakePlan = (request: PlanRequest) => Promise<Plan>
-
 /** A job whose devices are all named, and its jobs as they were measured. */
 export interface PlacedJobs {
   readonly request: GenerateRequest

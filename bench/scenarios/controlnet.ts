@@ -13,7 +13,8 @@ import {
 } from '../device-jobs.js'
 import { figure, type Figure, type Scenario } from '../harness.js'
 import { linkedCopy } from '../linked-copy.js'
-import { planRequestOf, predictionFigures, type MakePlan } from '../predicted-steps.js'
+import { planRequestOf, predictionFigures } from '../predicted-steps.js'
+import type { MakePlan } from '../device-jobs.js'
 import { makeRandomCheckpoint, makeRandomControlNet } from '../random-checkpoint.js'
 
 /** Two devices of one thread: what one of them computes does not slow the other. */

@@ -10,7 +10,8 @@ import {
   type RunJob,
 } from '../device-jobs.js'
 import type { Figure, Scenario } from '../harness.js'
-import { planRequestOf, predictionFigures, type MakePlan } from '../predicted-steps.js'
+import { planRequestOf, predictionFigures } from '../predicted-steps.js'
+import type { MakePlan } from '../device-jobs.js'
 import { makeRandomCheckpoint, makeRandomControlNet, makeRandomLora } from '../random-checkpoint.js'
 
 /** Two devices of one thread, and, in a daemon of its own, one that has both. */

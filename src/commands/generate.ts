@@ -6,7 +6,8 @@ import type { Job } from '../daemon/protocol/job.js'
 import { BaseCommand } from './_shared/base-command.js'
 import { checkFlagsTogether, preferTyped } from './_shared/flag-conflicts.js'
 import { GENERATE_FLAGS } from './_shared/generate-flags.js'
-import type { GenerateResult, GenerateSession } from './_shared/generate-job.js'
+import type { GenerateSession } from './_shared/generate-job.js'
+import type { GenerateResult } from './_shared/generate-result.js'
 import type { LinesResult } from './_shared/generate-many.js'
 import { generateOne } from './_shared/generate-one.js'
 import { createOutput, writeJsonLine, type OutputMode } from './_shared/generate-output.js'
@@ -15,7 +16,7 @@ import { listenForInterruption } from './_shared/interruption.js'
 import { checkOutput } from './_shared/output-file.js'
 import { isInteractiveTerminal } from './_shared/progress.js'
 
-export type { GenerateResult } from './_shared/generate-job.js'
+export type { GenerateResult } from './_shared/generate-result.js'
 
 /** What was typed. */
 interface Typed {

@@ -1,6 +1,7 @@
 import { inspectLora } from './models/inspect-adapter.js'
 import { findControlNet, findLora } from './models/adapters.js'
-import { findModel, type ModelEntry } from './models/registry.js'
+import { findModel } from './models/registry.js'
+import type { ModelEntry } from './models/kind.js'
 import { openCheckpoint } from '../engine/weights/checkpoint.js'
 import type { DeviceRoles } from './placement/roles.js'
 import { withoutStandIns } from './placement/stand-ins.js'

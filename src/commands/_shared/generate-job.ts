@@ -1,21 +1,13 @@
 import type { DaemonClient } from '../../daemon/client/client.js'
 import type { DaemonPaths } from '../../daemon/paths.js'
 import type { JobEvent } from '../../daemon/protocol/event.js'
-import type { ImageInfo, Job, Timings } from '../../daemon/protocol/job.js'
+import type { ImageInfo, Job } from '../../daemon/protocol/job.js'
 import { followJob } from './follow-job.js'
 import type { GenerateOutput } from './generate-output.js'
 import type { GenerateFlags } from './generate-request.js'
+import type { GenerateResult } from './generate-result.js'
 import type { OutputTarget } from './output-file.js'
-import { saveImages, type SavedImage } from './save-images.js'
-
-/** What became of a job. */
-export interface GenerateResult {
-  readonly jobId: string
-  readonly model: string
-  readonly seed: number
-  readonly images: readonly SavedImage[]
-  readonly timings: Timings
-}
+import { saveImages } from './save-images.js'
 
 /** What all jobs of one `generate` have in common. */
 export interface GenerateSession {

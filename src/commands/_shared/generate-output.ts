@@ -1,7 +1,7 @@
 import type { JobEvent } from '../../daemon/protocol/event.js'
 import { toWireError } from '../../daemon/protocol/error.js'
 import type { Job } from '../../daemon/protocol/job.js'
-import type { GenerateResult } from './generate-job.js'
+import type { GenerateResult } from './generate-result.js'
 
 /** What goes to stdout: paths or ids, one document at the end, a line of JSON for each event, or an image's bytes. */
 export type OutputMode = 'text' | 'json' | 'jsonl' | 'bytes'

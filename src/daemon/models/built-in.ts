@@ -1,6 +1,5 @@
 import { fileURLToPath } from 'node:url'
-import type { NamedEntry } from './kind.js'
-import type { ModelEntry } from './registry.js'
+import type { ModelEntry, NamedEntry } from './kind.js'
 
 /** What comes with swiftd. The folder is the same three levels up from src/ and from dist/. */
 function fixture(path: string): string {

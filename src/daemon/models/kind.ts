@@ -1,3 +1,4 @@
+import type { CheckpointOptions } from '../../engine/weights/checkpoint.js'
 import type { ComponentFile } from './digest.js'
 import type { ModelFamily, NamedRecord } from './record.js'
 import type { Store } from './store.js'
@@ -8,6 +9,14 @@ export interface NamedEntry {
   readonly name: string
   /** A diffusers folder or a .safetensors file. */
   readonly path: string
+}
+
+/** A model that can be asked for. */
+export interface ModelEntry extends NamedEntry {
+  /** How it is opened, where it was registered with settings. */
+  readonly options?: CheckpointOptions
+  /** What the model's card recommends, where it differs from its family's defaults. */
+  readonly defaults?: { readonly numInferenceSteps?: number; readonly guidanceScale?: number }
 }
 
 /** What the files of an entry say, as far as all kinds have it in common. */

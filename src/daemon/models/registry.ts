@@ -1,20 +1,11 @@
-import type { CheckpointOptions } from '../../engine/weights/checkpoint.js'
 import { builtInModels } from './built-in.js'
 import { findNamed, listNamed } from './find.js'
 import { inspectModel } from './inspect.js'
-import type { Kind, NamedEntry } from './kind.js'
+import type { Kind, ModelEntry } from './kind.js'
 import { shortModelName } from './names.js'
 import type { ModelRecord } from './record.js'
 import { releasePulled } from './remove.js'
 import { openModelStore, type ModelStore } from './store.js'
-
-/** A model that can be asked for. */
-export interface ModelEntry extends NamedEntry {
-  /** How it is opened, where it was registered with settings. */
-  readonly options?: CheckpointOptions
-  /** What the model's card recommends, where it differs from its family's defaults. */
-  readonly defaults?: { readonly numInferenceSteps?: number; readonly guidanceScale?: number }
-}
 
 /** Base models. */
 export const MODELS: Kind<ModelEntry, ModelRecord> = {

@@ -14,7 +14,8 @@ import type { Fence } from './fence.js'
 import type { GraphCache } from './graph-cache.js'
 import type { Overlay } from './overlay.js'
 import { openTextEncoder, type TextEncoder } from './text-encoder.js'
-import { openUnet, type ScaledResiduals, type TrunkInputs, type Unet } from './unet.js'
+import { openUnet, type TrunkInputs, type Unet } from './unet.js'
+import type { ScaledResiduals } from './residual-sum.js'
 import { openVae, type Vae } from './vae.js'
 
 /** Where an encoded prompt goes. */

@@ -4,7 +4,8 @@ import type { NativeHandle } from '../ort/native.js'
 import { tensorBytes, type NativeTensor } from '../tensor.js'
 import { isPositiveOnly, residualScales, type ControlStrength } from '../pipeline/control-strength.js'
 import type { ControlNet } from './controlnet.js'
-import type { ScaledResiduals, TrunkInputs } from './unet.js'
+import type { TrunkInputs } from './unet.js'
+import type { ScaledResiduals } from './residual-sum.js'
 
 /** Rows `begin` and later of a tensor, as a view. */
 export function rowsFrom({ type, dims, address }: NativeTensor, begin: number): NativeTensor {

@@ -1,9 +1,8 @@
 import type { Binding } from '../ort/binding.js'
 import type { DeviceTensor } from '../ort/value.js'
-import type { MatchedLayer } from '../weights/adapter-match.js'
 import type { DeviceWeights } from './device-weights.js'
 import type { GraphCache } from './graph-cache.js'
-import { createPatcher, type PatchedWeight } from './patcher.js'
+import { createPatcher, type PatchedWeight, type WeightedLayer } from './patcher.js'
 
 /**
  * Weights that stand in for some of a network's own: effective weights = base ∪ overlay. The base stays untouched, so
@@ -15,14 +14,6 @@ export interface Overlay {
   /** How long the runtime took to compute it, in milliseconds. */
   readonly runtimeMs: number
   release(): void
-}
-
-/** A layer and how strongly it is applied. */
-export interface WeightedLayer extends MatchedLayer {
-  /** The LoRA's file, for messages. */
-  readonly path: string
-  /** The adapter's weight for this target. */
-  readonly scale: number
 }
 
 /**

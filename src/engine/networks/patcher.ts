@@ -5,10 +5,18 @@ import type { Binding } from '../ort/binding.js'
 import type { Provider } from '../ort/provider.js'
 import { isValue, viewValue, type DeviceTensor } from '../ort/value.js'
 import { elementCount, tensorBytes, type NativeTensor } from '../tensor.js'
+import type { MatchedLayer } from '../weights/adapter-match.js'
 import { refuseDamaged } from '../weights/find-nan.js'
 import { createBindingSet } from './binding-set.js'
 import type { GraphCache } from './graph-cache.js'
-import type { WeightedLayer } from './overlay.js'
+
+/** A layer and how strongly it is applied. */
+export interface WeightedLayer extends MatchedLayer {
+  /** The LoRA's file, for messages. */
+  readonly path: string
+  /** The adapter's weight for this target. */
+  readonly scale: number
+}
 
 /** A weight with LoRA layers added, where the device reads it. */
 export interface PatchedWeight {

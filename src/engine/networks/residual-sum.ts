@@ -3,9 +3,18 @@ import type { TrunkShapes } from '../graph/trunk-shapes.js'
 import { UNET_NAMES as NAMES } from '../graph/unet.js'
 import { allocateNative } from '../memory/native-memory.js'
 import type { NativeHandle } from '../ort/native.js'
+import type { NativeTensor } from '../tensor.js'
 import type { GraphCache } from './graph-cache.js'
 import { createBinder } from './network.js'
-import type { ScaledResiduals } from './unet.js'
+
+/** A ControlNet's residuals, shaped as the skips and the mid block, and the factor of each (the mid block's last). */
+export interface ScaledResiduals {
+  readonly skips: readonly NativeTensor[]
+  readonly mid: NativeTensor
+  readonly scales: readonly number[]
+  /** Settles when the values are there, where they are computed beside the encoder. @default they are there */
+  readonly ready?: Promise<unknown>
+}
 
 /** Adds one ControlNet's residuals to what a UNet encoder hands over; kept from step to step with what it has bound. */
 export interface ResidualSum {

@@ -10,7 +10,7 @@ import type { DeviceWeights } from './device-weights.js'
 import type { GraphCache } from './graph-cache.js'
 import { bindNetwork, createBinder, sameDims, weightNames } from './network.js'
 import { createOverlayBinder, type Overlay } from './overlay.js'
-import { openResidualSum, type ResidualSum } from './residual-sum.js'
+import { openResidualSum, type ResidualSum, type ScaledResiduals } from './residual-sum.js'
 
 /** What one pass of a UNet or a ControlNet reads; B is the batch, with both halves of the guidance. */
 export interface TrunkInputs {
@@ -23,15 +23,6 @@ export interface TrunkInputs {
   readonly textEmbeds?: NativeTensor
   /** (B, 6), SDXL only */
   readonly timeIds?: NativeTensor
-}
-
-/** A ControlNet's residuals, shaped as the skips and the mid block, and the factor of each (the mid block's last). */
-export interface ScaledResiduals {
-  readonly skips: readonly NativeTensor[]
-  readonly mid: NativeTensor
-  readonly scales: readonly number[]
-  /** Settles when the values are there, where they are computed beside the encoder. @default they are there */
-  readonly ready?: Promise<unknown>
 }
 
 /** What the encoder hands to the decoder. Valid until the next `encode`. */

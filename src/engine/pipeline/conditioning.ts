@@ -1,8 +1,6 @@
-import type { ClipTokenizer } from '../text/tokenizer.js'
-import type { Checkpoint } from '../weights/checkpoint.js'
 import type { DenoisePlan } from './denoise.js'
 import { encodeDiffusersPrompts } from './diffusers-prompts.js'
-import type { BatchTexts, EncodedText, TextSchedule } from './encoded-text.js'
+import type { BatchTexts, ConditioningInputs, EncodedText, TextSchedule } from './encoded-text.js'
 import type { GenerateRequest, SizeConditioning } from './request.js'
 import type { Conditioning, Stages, Tensor } from './stages.js'
 import { encodeWebuiPrompts } from './webui-prompts.js'
@@ -14,20 +12,6 @@ export interface EncodedConditioning {
   /** The part of a plan for a run that begins with model call `index` of the schedule. */
   from(index: number): Pick<DenoisePlan, 'conditionings' | 'conditioningAt'>
   release(): void
-}
-
-export interface ConditioningInputs {
-  readonly checkpoint: Checkpoint
-  /** One for each text encoder. */
-  readonly tokenizers: readonly ClipTokenizer[]
-  readonly stages: Stages
-  readonly request: GenerateRequest
-  /** Model calls of the scheduler. */
-  readonly calls: number
-  /** What `[a:b:0.5]` halves: the steps, times the scheduler's order. img2img begins at the first of them, too. */
-  readonly scheduleCalls: number
-  /** Told what a person should know, such as that the end of a prompt was left out. */
-  readonly onNote?: (sentence: string) => void
 }
 
 /** Encodes all prompts of a request, each distinct text once, into the UNet's conditioning. */

@@ -1,6 +1,12 @@
 import type { ClipTokenizer, EncodedPrompt } from '../text/tokenizer.js'
-import type { ConditioningInputs } from './conditioning.js'
-import { constantText, encodeTokens, zerosLike, type BatchTexts, type EncodedText } from './encoded-text.js'
+import {
+  constantText,
+  encodeTokens,
+  zerosLike,
+  type BatchTexts,
+  type ConditioningInputs,
+  type EncodedText,
+} from './encoded-text.js'
 import { batchPrompts, isGuided } from './request.js'
 
 /**

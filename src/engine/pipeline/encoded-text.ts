@@ -1,3 +1,6 @@
+import type { ClipTokenizer } from '../text/tokenizer.js'
+import type { Checkpoint } from '../weights/checkpoint.js'
+import type { GenerateRequest } from './request.js'
 import type { Stages } from './stages.js'
 
 /** One text as the UNet reads it, in ordinary memory. */
@@ -21,6 +24,21 @@ export type TextSchedule = readonly {
 export interface BatchTexts {
   readonly negative: readonly TextSchedule[]
   readonly positive: readonly TextSchedule[]
+}
+
+/** What the encoding of a request's prompts needs. */
+export interface ConditioningInputs {
+  readonly checkpoint: Checkpoint
+  /** One for each text encoder. */
+  readonly tokenizers: readonly ClipTokenizer[]
+  readonly stages: Stages
+  readonly request: GenerateRequest
+  /** Model calls of the scheduler. */
+  readonly calls: number
+  /** What `[a:b:0.5]` halves: the steps, times the scheduler's order. img2img begins at the first of them, too. */
+  readonly scheduleCalls: number
+  /** Told what a person should know, such as that the end of a prompt was left out. */
+  readonly onNote?: (sentence: string) => void
 }
 
 /** A text that never changes. */

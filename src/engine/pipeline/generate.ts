@@ -4,12 +4,8 @@ import { createScheduler } from '../sampling/schedulers/index.js'
 import type { ClipTokenizer } from '../text/tokenizer.js'
 import type { Checkpoint } from '../weights/checkpoint.js'
 import { explainNotFinite, type Ingredient } from './check-finite.js'
-import {
-  encodeConditioning,
-  switchConditioning,
-  type ConditioningInputs,
-  type EncodedConditioning,
-} from './conditioning.js'
+import { encodeConditioning, switchConditioning, type EncodedConditioning } from './conditioning.js'
+import type { ConditioningInputs } from './encoded-text.js'
 import type { AdapterWindow, DenoiseOptions, DenoisePlan } from './denoise.js'
 import { decodeLatents, latentDims } from './latents.js'
 import { createBatchNoise, noiseOf, withVariation } from './noise.js'

@@ -4,7 +4,6 @@ import { chunkPrompt, emptyChunk, type PromptChunk } from '../text/prompt-chunks
 import { parsePromptAttention, refuseComposition, stripComments, type PromptFragment } from '../text/prompt-parser.js'
 import { schedulePrompt, type ScheduledText } from '../text/prompt-schedule.js'
 import { checkPromptLength } from '../text/tokenizer.js'
-import type { ConditioningInputs } from './conditioning.js'
 import { applyEmphasis } from './emphasis.js'
 import {
   constantText,
@@ -12,6 +11,7 @@ import {
   joinTexts,
   zerosLike,
   type BatchTexts,
+  type ConditioningInputs,
   type EncodedText,
   type TextSchedule,
 } from './encoded-text.js'

@@ -1,5 +1,6 @@
 import { z } from 'zod'
-import type { ScaledResiduals, TrunkInputs } from '../../../src/engine/networks/unet.js'
+import type { TrunkInputs } from '../../../src/engine/networks/unet.js'
+import type { ScaledResiduals } from '../../../src/engine/networks/residual-sum.js'
 import { nativeOf } from '../../../src/engine/pipeline/local-tensor.js'
 import type { NativeTensor } from '../../../src/engine/tensor.js'
 import type { ParityContext, ParityKind } from '../context.js'

@@ -1,5 +1,5 @@
 import { scaledResiduals } from '../../../engine/networks/control-pass.js'
-import type { ScaledResiduals } from '../../../engine/networks/unet.js'
+import type { ScaledResiduals } from '../../../engine/networks/residual-sum.js'
 import { residualScales } from '../../../engine/pipeline/control-strength.js'
 import type { DeviceTiming } from '../../../engine/pipeline/stages.js'
 import type { WorkerState } from '../worker-state.js'
