@@ -56,6 +56,18 @@ describe('completion', () => {
     expect((await sandbox.run(['completion', 'values', 'devices'])).stdout).toBe('cpu:0')
   })
 
+  it('offers the devices of the daemon that runs for a job, and those of the machine for a daemon', async () => {
+    const machine = { env: { VK_DRIVER_FILES: '/no/driver.json' } }
+    const { stdout } = await sandbox.run(['completion', 'values', 'machine-devices'], machine)
+    expect(stdout.split('\n')).toEqual(expect.arrayContaining(['cpu:0', 'webgpu:0']))
+    expect(await complete('swiftd daemon start --device cpu')).toEqual(['cpu:0'])
+    await sandbox.run(['daemon', 'start', '--device', 'cpu:2=1', '--device', 'cpu:5=1'])
+    await expect
+      .poll(async () => (await sandbox.run(['completion', 'values', 'devices'])).stdout, { timeout: 20_000 })
+      .toBe('cpu:2\ncpu:5')
+    await sandbox.run(['daemon', 'stop'])
+  })
+
   it('is quiet where there is nothing to name', async () => {
     expect(await sandbox.run(['completion', 'values', 'jobs'])).toMatchObject({ exitCode: 0, stdout: '', stderr: '' })
     expect((await sandbox.run(['--help'])).stdout).not.toContain('completion values')

@@ -1,13 +1,19 @@
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Args } from '@oclif/core'
 import { createClient } from '../../daemon/client/client.js'
+import { gpuCandidates } from '../../daemon/gpus/candidates.js'
+import { quickGpus } from '../../daemon/gpus/machine.js'
 import { shortModelName } from '../../daemon/models/names.js'
 import { daemonPaths } from '../../daemon/paths.js'
 import { BaseCommand } from '../_shared/base-command.js'
 import { VALUE_KINDS, type ValueKind } from '../_shared/completion/tree.js'
 import { resolveSetting } from '../_shared/setting-values.js'
 import { SETTING_KEYS } from '../_shared/settings.js'
+
+/** Nobody waits longer at the tab key. */
+const PATIENCE_MS = 100
 
 /** What comes with swiftd. */
 const BUILT_IN = { models: ['demo'], loras: ['stripes', 'neon'], controlnets: ['canny', 'depth'] } as const
@@ -39,7 +45,11 @@ async function namesOf(kind: ValueKind): Promise<readonly string[]> {
     case 'settings':
       return SETTING_KEYS
     case 'devices':
-      return (resolveSetting('devices').value ?? ['cpu:0']).map((device) => device.split('=')[0])
+      return (
+        (await daemonDevices()) ?? (resolveSetting('devices').value ?? ['cpu:0']).map((device) => device.split('=')[0])
+      )
+    case 'machine-devices':
+      return ['cpu:0', ...gpuCandidates({ gpus: quickGpus(), environment: process.env }).map(({ name }) => name)]
     case 'jobs':
       return jobs()
   }
@@ -52,6 +62,19 @@ function registered(kind: keyof typeof BUILT_IN): string[] {
     return files.map((file) => shortModelName(file.slice(0, -'.json'.length).replace('@', ':')))
   } catch {
     return []
+  }
+}
+
+/** Those of the daemon, if it runs and tells soon: with a busy worker its status may take half a second. */
+async function daemonDevices(): Promise<string[] | undefined> {
+  const client = createClient(daemonPaths().socket)
+  try {
+    const status = await Promise.race([client.status(), sleep(PATIENCE_MS, undefined, { ref: false })])
+    return status?.devices.map(({ name }) => name)
+  } catch {
+    return undefined
+  } finally {
+    await client.close()
   }
 }
 

@@ -1,6 +1,7 @@
 import { SwiftdError } from '../../engine/errors.js'
 import { gpuDevice, isGpu, type DeviceSpec } from '../workers/devices.js'
-import { isNvidiaDriverLoaded, NVIDIA, type MachineGpu } from './machine.js'
+import { isNvidiaDriverLoaded, type MachineGpu } from './machine.js'
+import { NVIDIA } from './pci-bus.js'
 import { hasChosenVulkan, visibleCudaDevices } from './pinning.js'
 
 /** What there is to find devices in. */

@@ -1,12 +1,9 @@
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { graphics, type Systeminformation } from 'systeminformation'
 import type { Card } from '../workers/devices.js'
-import { NVIDIA, type MachineGpu } from './machine.js'
+import type { MachineGpu } from './machine.js'
+import { isOfGpuMaker, pciIds } from './pci-bus.js'
 
 const MIB = 2 ** 20
-/** PCI's numbers of those who make GPUs that compute: servers also have controllers that only draw a console. */
-const GPU_VENDORS: readonly string[] = [NVIDIA, '0x1002', '0x8086']
 
 /**
  * The GPUs that the systeminformation package finds. It asks lspci, nvidia-smi and clinfo, or macOS's system_profiler: it takes
@@ -14,9 +11,7 @@ const GPU_VENDORS: readonly string[] = [NVIDIA, '0x1002', '0x8086']
  */
 export async function readControllers(): Promise<MachineGpu[]> {
   const { controllers } = await graphics()
-  return controllers
-    .map((controller) => toMachineGpu(controller, pciIds))
-    .filter(({ vendorId }) => vendorId === undefined || GPU_VENDORS.includes(vendorId))
+  return controllers.map((controller) => toMachineGpu(controller, (address) => pciIds(address))).filter(isOfGpuMaker)
 }
 
 /** What systeminformation tells of a controller, in bytes and shares; `idsOf` gives PCI's numbers of an address. */
@@ -41,14 +36,4 @@ export function toMachineGpu(
 /** lspci leaves out a domain of zeros. */
 function fullAddress(address: string): string {
   return /^[\da-f]{4,}:/i.test(address) ? address.toLowerCase() : `0000:${address.toLowerCase()}`
-}
-
-/** Linux's word on an address of the PCI bus. */
-function pciIds(address: string): Pick<Card, 'vendorId' | 'deviceId'> {
-  try {
-    const read = (file: string): string => readFileSync(join('/sys/bus/pci/devices', address, file), 'utf8').trim()
-    return { vendorId: read('vendor'), deviceId: read('device') }
-  } catch {
-    return {}
-  }
 }

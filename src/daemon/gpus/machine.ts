@@ -3,6 +3,7 @@ import { delimiter, join } from 'node:path'
 import { z } from 'zod'
 import type { Card } from '../workers/devices.js'
 import { runChild } from './child.js'
+import { NVIDIA, pciGpus } from './pci-bus.js'
 
 /** A GPU of this machine, as its driver and the PCI bus tell of it. */
 export interface MachineGpu extends Card {
@@ -13,8 +14,6 @@ export interface MachineGpu extends Card {
   /** The driver's version, where it tells it. */
   readonly driver?: string
 }
-
-export const NVIDIA = '0x10de'
 
 const MachineGpuSchema = z.object({
   name: z.string(),
@@ -39,21 +38,28 @@ const DEFAULT_LIST_MS = 10_000
 
 /**
  * The GPUs of this machine. A child process looks for them (machine-main.ts), since a command that it asks may hang with its
- * driver: after SWIFTD_GPU_LIST_DEADLINE_MS, by default ten seconds, there are only those that NVIDIA's driver names by itself,
- * and why.
+ * driver: after SWIFTD_GPU_LIST_DEADLINE_MS, by default ten seconds, there is only what the system tells without it, and why.
  */
 export async function readMachineGpus(environment: NodeJS.ProcessEnv = process.env): Promise<GpuList> {
   const given = Number(environment.SWIFTD_GPU_LIST_DEADLINE_MS)
   const deadlineMs = given > 0 ? given : DEFAULT_LIST_MS
   try {
     const told = await runChild(new URL('./machine-main', import.meta.url), { environment, deadlineMs })
-    const listed = z.array(MachineGpuSchema).parse(told)
-    const known = listed.some(({ vendorId }) => vendorId === NVIDIA)
-    return { gpus: [...listed, ...(known ? [] : unlistedNvidiaGpus())].sort(byAddress) }
+    return { gpus: withUnlisted(z.array(MachineGpuSchema).parse(told)) }
   } catch (error) {
     const failure = error instanceof Error ? error.message.replace(/\.$/, '') : String(error)
-    return { gpus: unlistedNvidiaGpus().sort(byAddress), failure }
+    return { gpus: quickGpus(), failure }
   }
+}
+
+/** Those that Linux and NVIDIA's driver tell of by a few files: without models, memory and use. */
+export function quickGpus(): MachineGpu[] {
+  return withUnlisted(pciGpus())
+}
+
+function withUnlisted(listed: readonly MachineGpu[]): MachineGpu[] {
+  const known = listed.some(({ vendorId }) => vendorId === NVIDIA)
+  return [...listed, ...(known ? [] : unlistedNvidiaGpus())].sort(byAddress)
 }
 
 export const LIST_REMEDY = 'see what that command does by itself, or give it longer by SWIFTD_GPU_LIST_DEADLINE_MS'

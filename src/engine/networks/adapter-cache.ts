@@ -11,11 +11,14 @@ import {
   type MatchedAdapters,
 } from './adapter-set.js'
 import type { BaseModel } from './base-model.js'
-import { EVICTION_RANKS, type DeviceMemory, type Need } from './device-memory.js'
+import { EVICTION_RANKS, type DeviceMemory } from './device-memory.js'
 import type { GraphCache } from './graph-cache.js'
 import type { Overlay } from './overlay.js'
-import { overlayBytes } from './overlay-bytes.js'
+import { overlayBytes, type OverlayBytes } from './overlay-bytes.js'
+import { adapterWork } from './patch-work.js'
 import { createResidency, type Lease, type Resident, type ResidentEntry } from './residency.js'
+import { withMemory } from './with-memory.js'
+import type { Workspaces } from './workspaces.js'
 
 /** A LoRA as a job names it. Plain data: it crosses process borders. */
 export interface AdapterDescription {
@@ -67,6 +70,7 @@ export interface AdapterCache {
 export interface AdapterCacheOptions {
   readonly graphs: GraphCache
   readonly memory: DeviceMemory
+  readonly workspaces: Workspaces
   /** What stays when nobody uses it, in bytes. */
   readonly budgetBytes: number
   /** Keeps a model until the returned function is called: while an overlay is computed from it. */
@@ -122,11 +126,12 @@ interface Making {
 }
 
 async function prepare(
-  { graphs, memory }: AdapterCacheOptions,
+  options: AdapterCacheOptions,
   model: BaseModel,
   descriptions: readonly AdapterDescription[],
   making: Making,
 ): Promise<CachedAdapters> {
+  const { graphs, memory } = options
   const adapters: Adapter[] = []
   const closeFiles = (): void => adapters.splice(0).forEach((adapter) => adapter.release())
   try {
@@ -140,26 +145,19 @@ async function prepare(
     const matched = matchAdapters(model.networks, uses)
     refuseUnlessPartial(matched, uses, descriptions)
     const unmatched = new Map([...matched.unmatched].map(([{ path }, names]) => [path, names]))
-    const need = overlayBytes(model.networks, matched, await graphs.target())
+    const target = await graphs.target()
+    const bytes = overlayBytes(model.networks, matched, target)
+    const work = adapterWork(model.networks, matched, target)
     const name = `The overlay of ${descriptions.map(({ path }) => path).join(' and ')}`
-    const taking = <T>(byteLength: number, compute: () => Promise<T>) => takeFor(memory, { name, byteLength }, compute)
-    const textEncoders = await taking(need.textEncoders, () => textEncoderOverlays(graphs, model.networks, matched))
-    const computeUnet = () => taking(need.unet, () => unetOverlay(graphs, model.networks, matched))
-    const onReleased = (unetToo: boolean): void => memory.give(need.textEncoders + (unetToo ? need.unet : 0))
+    const taking = <T>(part: keyof OverlayBytes, compute: () => Promise<T>) => {
+      return withMemory(options, { name, byteLength: bytes[part] }, work[part], compute)
+    }
+    const textEncoders = await taking('textEncoders', () => textEncoderOverlays(graphs, model.networks, matched))
+    const computeUnet = () => taking('unet', () => unetOverlay(graphs, model.networks, matched))
+    const onReleased = (unetToo: boolean): void => memory.give(bytes.textEncoders + (unetToo ? bytes.unet : 0))
     return cached({ model, descriptions, unmatched, textEncoders, computeUnet, closeFiles, onReleased, making })
   } catch (error) {
     closeFiles()
-    throw error
-  }
-}
-
-/** Takes memory for what is computed then, and gives it back if that fails. */
-async function takeFor<T>(memory: DeviceMemory, need: Need, compute: () => Promise<T>): Promise<T> {
-  await memory.take(need)
-  try {
-    return await compute()
-  } catch (error) {
-    memory.give(need.byteLength)
     throw error
   }
 }

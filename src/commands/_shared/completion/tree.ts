@@ -1,7 +1,7 @@
 import type { Interfaces } from '@oclif/core'
 
 /** What can be completed by names that only the machine knows; `swiftd completion values KIND` prints them. */
-export const VALUE_KINDS = ['models', 'loras', 'controlnets', 'jobs', 'devices', 'settings'] as const
+export const VALUE_KINDS = ['models', 'loras', 'controlnets', 'jobs', 'devices', 'machine-devices', 'settings'] as const
 export type ValueKind = (typeof VALUE_KINDS)[number]
 
 /** What a flag or an argument takes. */
@@ -29,6 +29,7 @@ const FLAG_KINDS: Readonly<Record<string, ValueKind>> = {
   lora: 'loras',
   control: 'controlnets',
   controlnet: 'controlnets',
+  device: 'machine-devices',
   'base-device': 'devices',
   'second-device': 'devices',
   'text-device': 'devices',
