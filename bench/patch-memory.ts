@@ -12,11 +12,11 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { execa } from 'execa'
 import type { LayerType } from '../src/engine/graph/patch.js'
-import { PORTABLE, type Precision } from '../src/engine/graph/target.js'
+import { weightType, PORTABLE, type Precision } from '../src/engine/graph/target.js'
 import { allocateNative } from '../src/engine/memory/native-memory.js'
 import { loadWeights } from '../src/engine/networks/device-weights.js'
 import { openModelHost } from '../src/engine/networks/model-host.js'
-import type { WeightedLayer } from '../src/engine/networks/overlay.js'
+import type { WeightedLayer } from '../src/engine/networks/patcher.js'
 import { createPatcher } from '../src/engine/networks/patcher.js'
 import { PROVIDERS } from '../src/engine/ort/provider.js'
 import type { DeviceTensor } from '../src/engine/ort/value.js'
@@ -78,7 +78,7 @@ async function measure([rows, columns, rank, loras, type, precision]: Case): Pro
   const weight = async (dims: readonly number[]): Promise<DeviceTensor> => {
     const own = tensor('float32', dims)
     const weights = { path: 'bench', find: () => own, close: () => undefined }
-    const graph = { weights: [{ name: 'bench', dims }], precision }
+    const graph = { weights: [{ name: 'bench', dims, type: weightType({ precision }, dims) }] }
     const loaded = await loadWeights(graphs, weights, [{ graph }] as never)
     return loaded.find('bench') ?? own
   }

@@ -1,11 +1,11 @@
 import type { LayerType } from '../graph/patch.js'
-import type { GraphTarget } from '../graph/target.js'
+import { typesOf, type GraphTarget } from '../graph/target.js'
 import { elementCount } from '../tensor.js'
 import type { AdapterTarget } from '../weights/adapter.js'
 import type { WeightShape } from '../weights/weights.js'
 import { TEXT_TARGETS, type AdaptableNetworks, type MatchedAdapters } from './adapter-set.js'
 import { graphKey } from './graph-cache.js'
-import type { WeightedLayer } from './overlay.js'
+import type { WeightedLayer } from './patcher.js'
 import type { OverlayBytes } from './overlay-bytes.js'
 import type { GraphWork } from './workspaces.js'
 
@@ -37,17 +37,14 @@ export function adapterWork(
 }
 
 /** What each weight's patch takes. */
-function patchesOf(
-  shapes: readonly WeightShape[],
-  layers: readonly WeightedLayer[],
-  { precision }: GraphTarget,
-): GraphWork[] {
+function patchesOf(shapes: readonly WeightShape[], layers: readonly WeightedLayer[], target: GraphTarget): GraphWork[] {
+  const { weights: kept } = typesOf(target)
   const dims = new Map(shapes.map((shape) => [shape.name, shape.dims]))
   const byWeight = new Map<string, WeightedLayer[]>()
   for (const layer of layers) byWeight.set(layer.weight, [...(byWeight.get(layer.weight) ?? []), layer])
   return [...byWeight].map(([name, touching]) => {
     const types = touching.map(({ layer }) => layer.up.type as LayerType)
-    const ofWeight = precision === 'float16' ? HALF_BYTES * elementCount(dims.get(name) ?? [0]) : 0
+    const ofWeight = kept === 'float16' ? HALF_BYTES * elementCount(dims.get(name) ?? [0]) : 0
     return { kind: 'patch', config: { types }, byteLength: Math.ceil(ofWeight + layersBytes(touching, types)) }
   })
 }
