@@ -153,6 +153,11 @@ const RULES: Readonly<Partial<Record<string, Rule>>> = {
     const elements = x.dims.slice(integer('start', 0), integer('end', x.dims.length))
     return [{ dims: [elements.length], elements }]
   },
+  Slice: ([x, starts, ends, axes]) => {
+    const [begins, stops] = [elementsOf(starts), elementsOf(ends)]
+    const sides = elementsOf(axes).map((axis, index) => [axis, stops[index] - begins[index]] as const)
+    return [{ dims: sides.reduce<readonly number[]>((dims, [axis, side]) => dims.with(axis, side), x.dims) }]
+  },
   Split: ([x], { integer }, count) => {
     const axis = axisOf(integer('axis'), x.dims.length)
     return Array.from({ length: count }, () => ({ dims: x.dims.with(axis, x.dims[axis] / count) }))

@@ -73,7 +73,7 @@ describe('jobs', () => {
 describe('ps and devices', () => {
   it('list what the daemon has', async () => {
     expect((await sandbox.run(['ps'])).stdout).toMatch(/^NAME +KIND +DEVICE +SIZE +USES +LAST USED/)
-    expect((await sandbox.run(['devices'])).stdout).toMatch(/^cpu:0 +1 +(idle|busy) /m)
+    expect((await sandbox.run(['devices'])).stdout).toMatch(/^cpu:0 +1 +float32 +(idle|busy) /m)
   })
 
   it('know the residents that a daemon may tell of', async () => {
