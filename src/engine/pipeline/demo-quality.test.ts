@@ -24,7 +24,10 @@ describe('the demo model', () => {
   afterAll(() => engine.release())
 
   /** Mean edge F1 of the pictures of some prompts over the card's three scenes, without and with the scene's ControlNet. */
-  async function edgeScores(prompts: readonly string[]): Promise<{ without: number; with: number }> {
+  async function edgeScores(
+    prompts: readonly string[],
+    guidanceScale: number,
+  ): Promise<{ without: number; with: number }> {
     const scores: { without: number; with: number }[] = []
     for (const [scene, prompt] of prompts.entries()) {
       const hint = await decodeImage(readFileSync(join(examples, `canny_${scene}.png`)))
@@ -32,7 +35,7 @@ describe('the demo model', () => {
         const { images } = await engine.generate(request)
         return mean(await Promise.all(images.map(async (each) => edgeF1(await blurredEdges(each), edgePixels(hint)))))
       }
-      const request = { prompt, seeds: [5n], numImagesPerPrompt: 2 }
+      const request = { prompt, seeds: [5n], numImagesPerPrompt: 2, guidanceScale }
       const without = await score(request)
       const guided = await engine.withControl('canny', hint, (control) =>
         score({ ...request, controls: [{ control, scale: 1, guessMode: false, start: 0, end: 1 }] }),
@@ -43,14 +46,15 @@ describe('the demo model', () => {
   }
 
   it('follows the edges of a canny ControlNet where the prompt names the scene', async () => {
-    const score = await edgeScores(linesOf('control.txt').slice(1, 4))
+    const score = await edgeScores(linesOf('control.txt').slice(1, 4), 5)
     expect(score.with).toBeGreaterThan(0.7)
     expect(score.with).toBeGreaterThan(score.without + 0.25)
   })
 
   it('follows them where the prompt says nothing of it', async () => {
-    const score = await edgeScores(new Array<string>(3).fill('a shape on a background'))
-    expect(score.with).toBeGreaterThan(score.without + 0.2)
+    // Guidance would draw the picture towards whatever the model takes the empty words for.
+    const score = await edgeScores(new Array<string>(3).fill('a shape on a background'), 1)
+    expect(score.with).toBeGreaterThan(score.without + 0.3)
   })
 
   it('is darkened by the LoRA neon, and gets more edges but not less light by the LoRA stripes', async () => {
@@ -63,9 +67,9 @@ describe('the demo model', () => {
     const plain = await look()
     const neon = await engine.withLora('neon', (prepared) => look({ adapters: { prepared } }))
     const stripes = await engine.withLora('stripes', (prepared) => look({ adapters: { prepared } }))
-    // The model card measured 130, 78 and 133.
+    // The model card measured 131, 52 and 134.
     expect(plain.brightness).toBeGreaterThan(125)
-    expect(neon.brightness).toBeLessThan(90)
+    expect(neon.brightness).toBeLessThan(70)
     expect(Math.abs(stripes.brightness - plain.brightness)).toBeLessThan(10)
     expect(stripes.edges).toBeGreaterThan(1.2 * plain.edges)
   })

@@ -175,7 +175,7 @@ describe('decoding in tiles', () => {
     expectNoSeams(tiled, whole, side, SMALL)
   })
 
-  it('differs by 0.05 at most and 0.002 on average in the tiles that large pictures get, without a seam', async () => {
+  it('differs by 0.12 at most and 0.003 on average in the tiles that large pictures get, without a seam', async () => {
     // A picture of the demo model, enlarged: the autoencoder alone makes its latents, in a moment.
     const [height, width] = [32, 136]
     const small = await decodeImage(readFileSync(join(demo, '../examples/canny_0_result.png')))
@@ -191,8 +191,8 @@ describe('decoding in tiles', () => {
     const whole = await decodeLatents(checkpoint, stages, encoded, [1, 4, height, width], 'off')
     const tiled = await decodeLatents(checkpoint, stages, encoded, [1, 4, height, width])
     const { largest, mean } = difference(tiled, whole)
-    expect(largest).toBeLessThan(0.05)
-    expect(mean).toBeLessThan(0.002)
+    expect(largest).toBeLessThan(0.12)
+    expect(mean).toBeLessThan(0.003)
     expectNoSeams(tiled, whole, width, DEFAULT_TILING)
   })
 
