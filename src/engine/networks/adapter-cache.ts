@@ -140,7 +140,7 @@ async function prepare(
     const matched = matchAdapters(model.networks, uses)
     refuseUnlessPartial(matched, uses, descriptions)
     const unmatched = new Map([...matched.unmatched].map(([{ path }, names]) => [path, names]))
-    const need = overlayBytes(model.networks, matched, await graphs.target())
+    const need = overlayBytes(model.networks, matched)
     const name = `The overlay of ${descriptions.map(({ path }) => path).join(' and ')}`
     const taking = <T>(byteLength: number, compute: () => Promise<T>) => takeFor(memory, { name, byteLength }, compute)
     const textEncoders = await taking(need.textEncoders, () => textEncoderOverlays(graphs, model.networks, matched))
