@@ -100,7 +100,7 @@ describe('a graph in mixed precision', () => {
       const widened = node.flatMap(({ opType, input: [from] }) => (opType === 'Cast' ? [tables.get(from) ?? from] : []))
       const kept = graph.weights.filter(({ type }) => type === 'float16').map((weight) => weight.name)
       expect(widened.sort()).toEqual(kept.sort())
-      expect([graph.widensWeights, build(PORTABLE).widensWeights]).toEqual([true, false])
+      expect([graph.widensWeights, build(PORTABLE).widensWeights]).toEqual([kept.length > 0, false])
       // The runtime takes the list's order from its end: what comes first is widened last, when it is read.
       const matrices = widened.length - tables.size
       expect(node.slice(0, matrices).every(({ opType }) => opType === 'Cast')).toBe(true)
