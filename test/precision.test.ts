@@ -1,4 +1,7 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
+import { difference, draw, type Drawn } from './support/draw.js'
 import { findHalfDriver, NO_HALF_DRIVER } from './support/half-driver.js'
 import { createSandbox, type Sandbox } from './support/sandbox.js'
 import { findSwiftshader, NO_SWIFTSHADER } from './support/swiftshader.js'
@@ -20,13 +23,35 @@ describe('the setting precision', () => {
     return row?.[heading.indexOf('PRECISION') - (device.startsWith('cpu') ? 0 : 1)]
   }
 
-  it('changes nothing on a CPU, which computes in float32', async () => {
+  it('changes nothing on a CPU where it is float16', async () => {
     sandbox = createSandbox()
     expect(await sandbox.run(['config', 'set', 'precision', 'float16'])).toMatchObject({ exitCode: 0 })
     expect(await sandbox.run(['daemon', 'start'])).toMatchObject({ exitCode: 0 })
     await expect.poll(() => precisionOf('cpu:0'), STARTS).toBe('float32')
     expect((await sandbox.connect().status()).devices[0]).toMatchObject({ precision: 'float32', state: 'idle' })
   })
+
+  it('has a CPU take files in float16 as they are where it is mixed', async () => {
+    sandbox = createSandbox()
+    const copies = join(sandbox.paths.cacheDirectory, 'float32')
+    const control = {
+      controlNet: 'canny',
+      image: readFileSync('fixtures/models/examples/canny_0.png').toString('base64'),
+    }
+    const request = { prompt: 'a red star', seed: 7, numInferenceSteps: 3, controls: [control] }
+    const drawn: Drawn[] = []
+    for (const [told, computed] of [
+      ['mixed', 'mixed'],
+      ['auto', 'float32'],
+    ]) {
+      expect(await sandbox.run(['daemon', 'restart', '--precision', told])).toMatchObject({ exitCode: 0 })
+      await expect.poll(() => precisionOf('cpu:0'), STARTS).toBe(computed)
+      drawn.push(await draw(sandbox.connect(), request))
+      expect(existsSync(copies)).toBe(computed === 'float32')
+    }
+    const [mixed, float32] = drawn
+    expect(difference(mixed.images[0], float32.images[0])).toBeLessThan(0.01)
+  }, 60_000)
 
   it('is refused where it is none of its words, and nothing is started', async () => {
     sandbox = createSandbox()

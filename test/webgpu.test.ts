@@ -106,7 +106,7 @@ describe('the graphs on WebGPU', () => {
       buildVaeDecoder(vae.config, target),
       buildVaeEncoder(vae.config, target),
       ...textEncoders.map(({ config }) => buildTextEncoder(config, target)),
-      buildPatch(['float32', 'float16'], target),
+      buildPatch(['float32', 'float16'], typesOf(target).weights),
       buildUpload('float32', typesOf(target).weights),
     ]) {
       expect(await copiesIn(graph)).toEqual([])

@@ -45,7 +45,10 @@ export async function chooseDevice(name: string | undefined): Promise<ChosenDevi
   return { spec, environment: pinned, target: known, description: await describe(spec, known) }
 }
 
-async function describe({ name, provider, threads }: DeviceSpec, target: GraphTarget): Promise<MeasuredDevice> {
+async function describe(
+  { name, provider, threads }: DeviceSpec,
+  { precision, operators, attention }: GraphTarget,
+): Promise<MeasuredDevice> {
   const known = (await listGpuDevices({ check: false })).devices.find((each) => each.name === name)
   const { driver, memory } = known ?? {}
   const hardware = provider === 'cpu' ? cpus()[0]?.model.trim() : known?.hardware
@@ -53,6 +56,6 @@ async function describe({ name, provider, threads }: DeviceSpec, target: GraphTa
     ...{ name, provider, threads, hardware: hardware ?? 'unknown' },
     ...(driver !== undefined && { driver }),
     ...(memory && { memoryGiB: Math.round(memory.totalBytes / GIB) }),
-    ...target,
+    ...{ precision, operators, attention },
   }
 }

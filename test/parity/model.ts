@@ -12,7 +12,7 @@ import { openCheckpoint } from '../../src/engine/weights/checkpoint.js'
 import type { ParityContext } from './context.js'
 import type { Tensor } from './measure.js'
 
-const CACHE_DIRECTORY = join(tmpdir(), 'swiftd-parity-cache')
+export const CACHE_DIRECTORY = join(tmpdir(), 'swiftd-parity-cache')
 
 /** The runtime, shared by the cases of a family. */
 export function modelHost(context: ParityContext): Promise<ModelHost> {

@@ -3,7 +3,8 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fromRgbImages, type RgbImage } from '../../src/engine/image/pixels.js'
-import { openModelHost } from '../../src/engine/networks/model-host.js'
+import type { Precision } from '../../src/engine/graph/target.js'
+import { openModelHost, type ModelHost } from '../../src/engine/networks/model-host.js'
 import { generate, type GenerateResult } from '../../src/engine/pipeline/generate.js'
 import { localStages, type LocalAdapters, type LocalControl } from '../../src/engine/pipeline/local-stages.js'
 import { allocateTensor, nativeOf } from '../../src/engine/pipeline/local-tensor.js'
@@ -20,6 +21,8 @@ export type DemoRequest = Pick<GenerateRequest, 'prompt' | 'seeds'> & Partial<Ge
 
 /** The demo model in this process, without a daemon. */
 export interface DemoEngine {
+  readonly host: ModelHost
+  readonly cacheDirectory: string
   readonly checkpoint: Checkpoint
   readonly stages: Stages
   generate(request: DemoRequest): Promise<GenerateResult>
@@ -30,9 +33,9 @@ export interface DemoEngine {
   release(): Promise<void>
 }
 
-export async function openDemoEngine(): Promise<DemoEngine> {
+export async function openDemoEngine(precision?: Precision): Promise<DemoEngine> {
   const cacheDirectory = mkdtempSync(join(tmpdir(), 'swiftd-demo-'))
-  const host = openModelHost({ threads: 2, cacheDirectory })
+  const host = openModelHost({ threads: 2, cacheDirectory, ...(precision && { precision }) })
   const checkpoint = openCheckpoint(join(MODELS, 'tiny-shapes-xl'))
   const model = await host.load(checkpoint)
   const stages = localStages(model)
@@ -46,6 +49,8 @@ export async function openDemoEngine(): Promise<DemoEngine> {
     guidanceScale: 5,
   }
   return {
+    host,
+    cacheDirectory,
     checkpoint,
     stages,
     generate: (request) => generate({ checkpoint, tokenizers, stages, request: { ...defaults, ...request } }),

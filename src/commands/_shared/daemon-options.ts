@@ -27,7 +27,7 @@ export const DEVICE_FLAGS = {
   }),
   precision: Flags.string({
     description:
-      'What GPUs compute in; auto: float16 where the GPU does it well, else mixed (weights in float16) or float32. CPUs compute in float32 always. By default the setting "precision".',
+      'What devices compute in; auto: on GPUs float16 where the GPU does it well, else mixed (weights in float16) or float32. CPUs compute in float32; mixed has them read float16 files as they are, for half the memory. By default the setting "precision".',
     options: PRECISION_CHOICES,
   }),
   'lora-preload': Flags.string({

@@ -133,7 +133,7 @@ export const SETTINGS = {
   precision: setting(choice(PRECISION_CHOICES), {
     env: 'SWIFTD_PRECISION',
     description:
-      'What GPUs compute in; auto: float16 where the GPU does it well, else mixed (weights in float16) or float32. CPUs compute in float32 always.',
+      'What devices compute in; auto: on GPUs float16 where the GPU does it well, else mixed (weights in float16) or float32. CPUs compute in float32; mixed has them read float16 files as they are, for half the memory.',
     usual: 'auto',
   }),
   'lora-preload': setting(list('names of LoRAs', names), {

@@ -15,7 +15,7 @@ export interface StartOptions {
   /** Names of devices with commas between: those of base models (SWIFTD_BASE_DEVICES) and of ControlNets. */
   readonly baseDevices?: string
   readonly controlNetDevices?: string
-  /** What GPUs compute in, one of PRECISION_CHOICES (SWIFTD_PRECISION). */
+  /** What devices compute in, one of PRECISION_CHOICES (SWIFTD_PRECISION). */
   readonly precision?: string
   /** Names of LoRAs that it reads at once, with commas between; it reads them as SWIFTD_LORA_PRELOAD. */
   readonly loraPreload?: string

@@ -26,13 +26,20 @@ describe('devices', () => {
     expect(['cpu:3', 'cuda:3', 'webgpu:3'].map(isGpu)).toEqual([false, true, true])
   })
 
-  it('have the precision of SWIFTD_PRECISION where they are GPUs, and where it is not auto', () => {
+  it('have the precision of SWIFTD_PRECISION where it is not auto, but CPUs only mixed', () => {
     const devices = parseDevices(['cpu:0=1', 'cuda:0'])
     const [cpu, gpu] = devices
     for (const given of [undefined, '', 'auto'])
       expect(withPrecision(devices, { SWIFTD_PRECISION: given })).toEqual(devices)
     const told = withPrecision(devices, { SWIFTD_PRECISION: 'float32' })
     expect(told).toEqual([cpu, { ...gpu, precision: 'float32' }])
+    // A CPU takes files in float16 as they are, and has no arithmetic in it.
+    expect(withPrecision(devices, { SWIFTD_PRECISION: 'float16' })).toEqual([cpu, { ...gpu, precision: 'float16' }])
+    const mixed = { precision: 'mixed' }
+    expect(withPrecision(devices, { SWIFTD_PRECISION: 'mixed' })).toEqual([
+      { ...cpu, ...mixed },
+      { ...gpu, ...mixed },
+    ])
     expect(() => withPrecision(devices, { SWIFTD_PRECISION: 'half' })).toThrow(
       'SWIFTD_PRECISION must be auto or float16 or mixed or float32, not "half".',
     )

@@ -13,7 +13,7 @@ export interface DeviceSpec {
   readonly index: number
   /** Threads of the host that its runs may use. */
   readonly threads: number
-  /** What a GPU was told to compute in. @default what it computes well in */
+  /** What it was told to compute in. @default what a GPU computes well in; float32 on a CPU */
   readonly precision?: Precision
   /** The card that it is, where that was found out. */
   readonly card?: Card
@@ -67,7 +67,8 @@ export function devicesFromEnvironment(environment: NodeJS.ProcessEnv = process.
 }
 
 /**
- * Gives GPUs the precision of SWIFTD_PRECISION; `auto` leaves it to them. CPUs compute in float32 whatever it says.
+ * Gives devices the precision of SWIFTD_PRECISION; `auto` leaves it to them. CPUs compute in float32 whatever it says, but
+ * `mixed` has them read float16 files as they are.
  * @throws SwiftdError INVALID_REQUEST
  */
 export function withPrecision(
@@ -80,7 +81,7 @@ export function withPrecision(
     throw new SwiftdError('INVALID_REQUEST', `SWIFTD_PRECISION must be ${choices}, not "${given}".`)
   }
   if (choice === 'auto') return [...devices]
-  return devices.map((device) => (isGpu(device.name) ? { ...device, precision: choice } : device))
+  return devices.map((device) => (choice === 'mixed' || isGpu(device.name) ? { ...device, precision: choice } : device))
 }
 
 /** As `parseDevices` reads it. */

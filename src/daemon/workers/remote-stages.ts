@@ -2,9 +2,11 @@ import { fromRgbImages, type RgbImage } from '../../engine/image/pixels.js'
 import type { Stages } from '../../engine/pipeline/stages.js'
 import type { Checkpoint, CheckpointOptions } from '../../engine/weights/checkpoint.js'
 import type { Placement } from '../placement/placement.js'
+import type { DeviceStatus } from '../protocol/status.js'
 import { isWorkerLost, type CrewMember } from './crew.js'
 import { deadlineOf } from './deadlines.js'
 import { handleOf, type RemoteAdapters, type RemoteControl } from './denoise-message.js'
+import { isGpu } from './devices.js'
 import { createJobCrew, type JobWork, type Prepared } from './job-crew.js'
 import type { Parameters, Result } from './messages.js'
 import { createRecovery } from './recovery.js'
@@ -160,7 +162,9 @@ export function createRemoteStages(options: RemoteStagesOptions): RemoteStages {
       return runtimeMs
     },
     get halfPrecision() {
-      return [base, ...crew.others].some(({ device }) => (device.status.precision ?? 'float32') !== 'float32')
+      // A CPU rounds nothing: in mixed precision it reads what was float16 before.
+      const rounds = ({ name, precision = 'float32' }: DeviceStatus) => isGpu(name) && precision !== 'float32'
+      return [base, ...crew.others].some(({ device }) => rounds(device.status))
     },
     ...(adapters && { adapters }),
     controls: remoteControls,

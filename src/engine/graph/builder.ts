@@ -27,6 +27,8 @@ export interface Graph {
   readonly outputs: readonly string[]
   /** The names of the nodes that the host is to compute. */
   readonly hostNodes: readonly string[]
+  /** Whether weights are kept in another type than that of values. */
+  readonly widensWeights: boolean
 }
 
 /** A weight, and how the device keeps it. */
@@ -89,14 +91,7 @@ export function createGraphBuilder(graphName: string, target: GraphTarget = PORT
   const addNode = (operator: string, args: readonly Value[], outs: Value[], options: NodeOptions = {}): void => {
     const name = `${operator}_${nodes.length}`
     if (options.onHost) hostNodes.push(name)
-    nodes.push({
-      opType: operator,
-      name,
-      input: [...args],
-      output: outs,
-      attribute: attributesOf(options),
-      domain: options.domain ?? '',
-    })
+    nodes.push(nodeOf(operator, name, args, outs, options))
   }
   const fresh = (operator: string): Value => `${operator}#${counter++}`
   const constant = (type: ElementType, dims: readonly number[], values: Constants): Value => {
@@ -128,9 +123,7 @@ export function createGraphBuilder(graphName: string, target: GraphTarget = PORT
     weight(name, dims) {
       const stored = storedWeight(name, dims)
       if (weightType(target, dims) === types.values) return stored
-      const widened = widenedWeights.get(name) ?? fresh('Cast')
-      if (!widenedWeights.has(name))
-        addNode('Cast', [stored], [widened], { attributes: { to: DATA_TYPES[types.values] } })
+      const widened = widenedWeights.get(name) ?? fresh('Widened')
       widenedWeights.set(name, widened)
       return widened
     },
@@ -156,8 +149,13 @@ export function createGraphBuilder(graphName: string, target: GraphTarget = PORT
       outputs.push(valueInfo(name, DATA_TYPES[type], dims))
     },
     build() {
+      // Of a node's inputs the runtime computes those first that come last in the list. Here weights come first, so each is widened
+      // when it is read; behind the values that it is multiplied with, all would be widened before anything is computed.
+      const to = { attributes: { to: DATA_TYPES[types.values] } }
+      const widenings = [...widenedWeights].map(([name, value]) => nodeOf('Cast', `Widen_${name}`, [name], [value], to))
+      const ordered = [...widenings, ...nodes]
       const rename = (value: string): string => outputNames.get(value) ?? value
-      for (const node of nodes) {
+      for (const node of ordered) {
         node.input = node.input?.map(rename)
         node.output = node.output?.map(rename)
       }
@@ -168,15 +166,33 @@ export function createGraphBuilder(graphName: string, target: GraphTarget = PORT
           { domain: '', version: ONNX_OPSET },
           { domain: 'com.microsoft', version: MICROSOFT_OPSET },
         ],
-        graph: { name: graphName, node: nodes, input: inputs, output: outputs, initializer: initializers },
+        graph: { name: graphName, node: ordered, input: inputs, output: outputs, initializer: initializers },
       })
       return {
         model: toBinary(ModelProtoSchema, model),
         weights: [...weights.values()],
         outputs: outputs.map((output) => output.name ?? ''),
         hostNodes,
+        widensWeights: widenedWeights.size > 0,
       }
     },
+  }
+}
+
+function nodeOf(
+  operator: string,
+  name: string,
+  args: readonly Value[],
+  outs: readonly Value[],
+  options: NodeOptions,
+): MessageInitShape<typeof NodeProtoSchema> {
+  return {
+    opType: operator,
+    name,
+    input: [...args],
+    output: [...outs],
+    attribute: attributesOf(options),
+    domain: options.domain ?? '',
   }
 }
 

@@ -95,7 +95,7 @@ describe('a graph for CUDA', () => {
       buildControlNetConditioning(controlNet, CUDA),
       buildResidualSum(trunkShapes(tiny), CUDA),
       buildTextEncoder(text, CUDA),
-      buildPatch(['float16', 'bfloat16'], CUDA),
+      buildPatch(['float16', 'bfloat16'], 'float16'),
     ]
     for (const graph of graphs) expect(await outcome(graph)).toBe('opened')
   })

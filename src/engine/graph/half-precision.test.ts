@@ -230,17 +230,13 @@ describe('graphs in half precision', () => {
       [PATCH_NAMES.factor(0)]: { dims: [1], values: [0.3] },
     }
     const weight = half([rows, columns], 3)
-    const patch = async (target: GraphTarget): Promise<Record<string, GraphTensor>> => {
-      const { weights: type } = typesOf(target)
+    const patch = async (type: FloatType): Promise<Record<string, GraphTensor>> => {
       const given = { ...inputs, [PATCH_NAMES.weight]: { ...weight, type } }
       const outputs = { [PATCH_NAMES.patched]: { dims: weight.dims, type }, [PATCH_NAMES.check]: { dims: [1] } }
-      return runGraph(environment, buildPatch(['float16'], target), () => [], given, outputs)
+      return runGraph(environment, buildPatch(['float16'], type), () => [], given, outputs)
     }
-    const inSingle = await patch(PORTABLE)
-    for (const target of [HALF, MIXED]) {
-      const inHalf = await patch(target)
-      expect(inHalf[PATCH_NAMES.patched].values).toEqual(roundedToHalf(inSingle[PATCH_NAMES.patched].values))
-      expect(inHalf[PATCH_NAMES.check].values[0]).toBe(0)
-    }
+    const [inSingle, inHalf] = [await patch('float32'), await patch('float16')]
+    expect(inHalf[PATCH_NAMES.patched].values).toEqual(roundedToHalf(inSingle[PATCH_NAMES.patched].values))
+    expect(inHalf[PATCH_NAMES.check].values[0]).toBe(0)
   })
 })

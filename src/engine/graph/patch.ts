@@ -1,7 +1,7 @@
 import type { ElementType } from '../tensor.js'
 import { convert } from './borders.js'
 import { createGraphBuilder, type Graph, type GraphBuilder, type Value } from './builder.js'
-import { PORTABLE, typesOf, type GraphTarget } from './target.js'
+import type { FloatType } from './target.js'
 
 /** Input and output names of the patch graph. */
 export const PATCH_NAMES = {
@@ -18,13 +18,13 @@ export type LayerType = Extract<ElementType, 'float32' | 'float16' | 'bfloat16'>
 
 /**
  * LoRA layers of one weight: weight (M, K) + Σ factor.i * up.i (M, Ri) @ down.i (Ri, K), for any number of LoRAs in one pass
- * over the weight. The sum is computed in float32 and rounded once to the type in which the target keeps weights.
+ * over the weight. The sum is computed in float32 and rounded once to the type in which the weight is kept.
  * `check` (1) is 0, or not a number if a value of a layer is not finite.
  * @param types how each LoRA's values are stored; they are widened here, so that files are bound as they lie on disk
+ * @param kept how the weight and the patched one are kept
  */
-export function buildPatch(types: readonly LayerType[], target: GraphTarget = PORTABLE): Graph {
-  const g = createGraphBuilder('patch', target)
-  const { weights: kept } = typesOf(target)
+export function buildPatch(types: readonly LayerType[], kept: FloatType = 'float32'): Graph {
+  const g = createGraphBuilder('patch')
   const weight = convert(g, g.input(PATCH_NAMES.weight, kept, ['M', 'K']), kept, 'float32')
   const layers = types.map((type, index) => {
     const up = widened(g, PATCH_NAMES.up(index), type, ['M', `R.${index}`])

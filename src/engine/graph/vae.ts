@@ -21,6 +21,11 @@ export function vaePrecision({ force_upcast }: VaeConfig, target: GraphTarget): 
   return force_upcast && target.precision === 'float16' ? 'float32' : target.precision
 }
 
+/** What an autoencoder's graphs are built for on a device. */
+export function vaeTarget(config: VaeConfig, target: GraphTarget): GraphTarget {
+  return { ...target, precision: vaePrecision(config, target) }
+}
+
 /** AutoencoderKL's decoder with its post_quant_conv: latents (N, C, h, w), unscaled, to image (N, 3, 8h, 8w). */
 export function buildVaeDecoder(config: VaeConfig, target: GraphTarget = PORTABLE): Graph {
   const g = createGraphBuilder('vae-decoder', vaeTarget(config, target))
@@ -97,10 +102,5 @@ function selfAttention(g: GraphBuilder, x: Value, name: string, width: number, n
   const projected = linear(g, attended, `${name}.to_out.0`, width, width)
   return g.node('Add', [x, toImage(projected)])
 }
-
-const vaeTarget = (config: VaeConfig, target: GraphTarget): GraphTarget => ({
-  ...target,
-  precision: vaePrecision(config, target),
-})
 
 const normSettings = (config: VaeConfig): NormSettings => ({ groups: config.norm_num_groups, epsilon: NORM_EPSILON })

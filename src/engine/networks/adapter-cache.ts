@@ -145,9 +145,8 @@ async function prepare(
     const matched = matchAdapters(model.networks, uses)
     refuseUnlessPartial(matched, uses, descriptions)
     const unmatched = new Map([...matched.unmatched].map(([{ path }, names]) => [path, names]))
-    const target = await graphs.target()
-    const bytes = overlayBytes(model.networks, matched, target)
-    const work = adapterWork(model.networks, matched, target)
+    const bytes = overlayBytes(model.networks, matched)
+    const work = adapterWork(model.networks, matched)
     const name = `The overlay of ${descriptions.map(({ path }) => path).join(' and ')}`
     const taking = <T>(part: keyof OverlayBytes, compute: () => Promise<T>) => {
       return withMemory(options, { name, byteLength: bytes[part] }, work[part], compute)

@@ -1,17 +1,14 @@
 import { SwiftdError } from '../errors.js'
-import type { Precision } from '../graph/target.js'
 import { TEXT_ENCODER_NAMES } from '../graph/text-encoder.js'
 import { elementCount, tensorBytes, type NativeTensor } from '../tensor.js'
 import { viewMemory } from '../memory/libc.js'
-import type { Checkpoint, Component, Family } from '../weights/checkpoint.js'
-import type { SafetensorsFile } from '../weights/safetensors.js'
-import { openWeights } from '../weights/open-weights.js'
-import { weightsFromFile, type Weights } from '../weights/weights.js'
+import type { Checkpoint, Family } from '../weights/checkpoint.js'
 import { createExclusive } from '../exclusive.js'
 import type { Timing } from '../pipeline/stages.js'
 import type { AdapterSet } from './adapter-set.js'
 import type { Fence } from './fence.js'
 import type { GraphCache } from './graph-cache.js'
+import { createNetworkFiles } from './network-files.js'
 import type { Overlay } from './overlay.js'
 import { openTextEncoder, type TextEncoder } from './text-encoder.js'
 import { openUnet, type TrunkInputs, type Unet } from './unet.js'
@@ -51,8 +48,8 @@ export interface UnetTiming extends Timing {
 /** A checkpoint with its weights bound, ready to compute. Calls take turns; all tensors are float32. */
 export interface BaseModel {
   readonly checkpoint: Checkpoint
-  /** What its graphs compute in, but for an autoencoder that asks for float32. */
-  readonly precision: Precision
+  /** Whether half precision may not hold what is computed: it rounds weights or values, but for an autoencoder that asks for float32. */
+  readonly halfPrecision: boolean
   /** The networks themselves, for what needs their inner values. Not to be used beside the calls below. */
   readonly networks: { readonly textEncoders: readonly TextEncoder[]; readonly unet: Unet; readonly vae: Vae }
   /** Encodes one prompt; see `Stages.encodePrompt`. */
@@ -104,31 +101,24 @@ export async function openBaseModel(
     opened.push(value)
     return value
   }
-  const acceptHalf = await graphs.acceptsHalf()
-  const { precision } = await graphs.target()
-  // A single file is mapped once for all its networks, and stays mapped until the last of them is released.
-  const files = new Map<string, SafetensorsFile>()
-  const open = async ({ weightsPath, names }: Component<unknown>): Promise<Weights> => {
-    const file = files.get(weightsPath) ?? (await openWeights(weightsPath, { cacheDirectory, acceptHalf }))
-    if (!files.has(weightsPath)) opened.push({ release: () => file.close() })
-    files.set(weightsPath, file)
-    const weights = weightsFromFile({ ...file, close: () => undefined }, names(file))
-    opened.push({ release: () => weights.close() })
-    return weights
-  }
+  const device = await graphs.target()
+  const files = createNetworkFiles(device, cacheDirectory)
+  opened.push({ release: () => files.close() })
 
   try {
     const textEncoders: TextEncoder[] = []
     for (const component of checkpoint.textEncoders) {
-      textEncoders.push(keep(await openTextEncoder(graphs, component.config, await open(component))))
+      textEncoders.push(
+        keep(await openTextEncoder(graphs, component.config, await files.open(component, 'textEncoder'))),
+      )
     }
-    const unet = keep(await openUnet(graphs, checkpoint.unet.config, await open(checkpoint.unet)))
-    const vae = keep(await openVae(graphs, checkpoint.vae.config, await open(checkpoint.vae)))
+    const unet = keep(await openUnet(graphs, checkpoint.unet.config, await files.open(checkpoint.unet, 'unet')))
+    const vae = keep(await openVae(graphs, checkpoint.vae.config, await files.open(checkpoint.vae, 'vae')))
     // A network holds values between its runs, such as the skips; while one pass waits for residuals, others may compute.
     const [textTurn, unetTurn, vaeTurn] = [createExclusive(), createExclusive(), createExclusive()]
     return {
       checkpoint,
-      precision,
+      halfPrecision: device.precision !== 'float32' && !device.mapsWeights,
       networks: { textEncoders, unet, vae },
       encodePrompt: (tokens, clipSkip, out, { signal, adapters } = {}) =>
         textTurn(() => {

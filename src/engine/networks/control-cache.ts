@@ -4,12 +4,11 @@ import { valueDims } from '../ort/value.js'
 import { elementCount, tensorBytes, type NativeTensor } from '../tensor.js'
 import type { Component } from '../weights/checkpoint.js'
 import type { ControlNetConfig } from '../weights/config.js'
-import { weightsFromFile } from '../weights/weights.js'
-import { openWeights } from '../weights/open-weights.js'
 import { openControlNet, type ControlNet } from './controlnet.js'
 import { EVICTION_RANKS, type DeviceMemory } from './device-memory.js'
 import type { GraphCache } from './graph-cache.js'
 import { controlNetGraphs, controlNetWork, type ControlWork } from './graph-work.js'
+import { createNetworkFiles } from './network-files.js'
 import { createResidency, type Lease, type Resident, type ResidentEntry } from './residency.js'
 import { componentBytes, FLOAT_BYTES } from './weight-bytes.js'
 import type { Workspaces } from './workspaces.js'
@@ -84,9 +83,9 @@ export function createControlCache(options: ControlCacheOptions): ControlCache {
       }
       return residency.acquire(key, () => load(options, reference, () => residency.isHeld(key)), need)
     },
-    async prepare({ path, component: { config } }, work) {
+    async prepare({ path, component }, work) {
       const advice = 'make the image smaller, or fewer at once'
-      await workspaces.prepare(controlNetWork(config, work, await graphs.target()), {
+      await workspaces.prepare(controlNetWork(component, work, await graphs.target()), {
         name: `Work of the ControlNet ${path}`,
         advice,
       })
@@ -109,13 +108,13 @@ async function load(
   { path, component }: ControlNetReference,
   isHeld: () => boolean,
 ): Promise<CachedControlNet> {
-  const unbind = workspaces.bind(controlNetGraphs(component.config), isHeld)
+  const device = await graphs.target()
+  const unbind = workspaces.bind(controlNetGraphs(component, device), isHeld)
   try {
-    const [target, acceptHalf] = [await graphs.target(), await graphs.acceptsHalf()]
-    const file = await openWeights(component.weightsPath, { cacheDirectory, acceptHalf })
-    const weights = weightsFromFile(file, component.names(file))
+    const files = createNetworkFiles(device, cacheDirectory)
     try {
-      const network = await openControlNet(graphs, component.config, weights)
+      const file = await files.open(component, 'controlNet')
+      const network = await openControlNet(graphs, component.config, file)
       const pictures = createResidency<EmbeddedPicture>({
         budgetBytes: KEPT_PICTURE_BYTES,
         memory: { account: memory, rank: EVICTION_RANKS.addOn },
@@ -123,19 +122,19 @@ async function load(
       return {
         path,
         network,
-        byteLength: componentBytes(component, target),
+        byteLength: componentBytes(component, device),
         conditioningOf: (key, picture) =>
-          pictures.acquire(key, () => embed(network, picture), pictureNeed(network, picture, target)),
+          pictures.acquire(key, () => embed(network, picture), pictureNeed(network, picture, file.target)),
         async release() {
           await pictures.close()
           network.release()
-          weights.close()
+          files.close()
           await afterRelease()
           unbind()
         },
       }
     } catch (error) {
-      weights.close()
+      files.close()
       throw error
     }
   } catch (error) {

@@ -5,9 +5,9 @@ import { allocateNative } from '../memory/native-memory.js'
 import type { NativeHandle } from '../ort/native.js'
 import type { NativeTensor } from '../tensor.js'
 import type { ControlNetConfig } from '../weights/config.js'
-import type { Weights } from '../weights/weights.js'
 import type { GraphCache } from './graph-cache.js'
 import { bindNetwork, createOutputBinder } from './network.js'
+import type { NetworkFile } from './network-files.js'
 import { createTrunkBinder, type TrunkInputs } from './unet.js'
 
 /** A ControlNet with the weights of one file. Calls take turns, so several jobs may share it. */
@@ -34,12 +34,16 @@ export interface ControlNet {
 }
 
 /** Loads a file's weights and binds them to the ControlNet graphs of its architecture. */
-export async function openControlNet(graphs: GraphCache, config: ControlNetConfig, file: Weights): Promise<ControlNet> {
+export async function openControlNet(
+  graphs: GraphCache,
+  config: ControlNetConfig,
+  { weights, target }: NetworkFile,
+): Promise<ControlNet> {
   const [trunkGraph, conditioningGraph] = await Promise.all([
-    graphs.open('controlnet', config, (target) => buildControlNet(config, target)),
-    graphs.open('controlnet-conditioning', config, (target) => buildControlNetConditioning(config, target)),
+    graphs.open('controlnet', config, () => buildControlNet(config, target), target),
+    graphs.open('controlnet-conditioning', config, () => buildControlNetConditioning(config, target), target),
   ])
-  const bound = await bindNetwork(graphs, file, [trunkGraph, conditioningGraph])
+  const bound = await bindNetwork(graphs, weights, [trunkGraph, conditioningGraph])
   const [trunk, embedding] = bound.bindings
   const bindInputs = createTrunkBinder(trunk)
   const timestep = allocateNative(4)

@@ -1,7 +1,10 @@
 import { buildUpload, UPLOAD_NAMES, type UploadType } from '../graph/upload.js'
 import type { FloatType } from '../graph/target.js'
 import { viewValue, type DeviceTensor, type ValueTensor } from '../ort/value.js'
-import { elementCount, type NativeTensor } from '../tensor.js'
+import { viewMemory } from '../memory/libc.js'
+import { allocateNative, type NativeMemory } from '../memory/native-memory.js'
+import { elementCount, tensorBytes, type NativeTensor } from '../tensor.js'
+import { widenInto } from '../weights/half.js'
 import type { Weights } from '../weights/weights.js'
 import { createBindingSet } from './binding-set.js'
 import type { GraphCache } from './graph-cache.js'
@@ -17,8 +20,8 @@ export interface DeviceWeights {
 }
 
 /**
- * Gives a device the weights that some graphs read: the host's pages as they are, or a copy in the device's own memory,
- * which is made once and in the type in which the graphs read them.
+ * Gives a device the weights that some graphs read: the host's pages as they are, but for vectors that have to be widened, or a
+ * copy in the device's own memory, which is made once and in the type in which the graphs read them.
  */
 export async function loadWeights(
   graphs: GraphCache,
@@ -26,9 +29,7 @@ export async function loadWeights(
   compiled: readonly CompiledGraph[],
 ): Promise<DeviceWeights> {
   const { path } = weights
-  if (!graphs.environment.provider.hasOwnMemory) {
-    return { path, find: (name) => weights.find(name), release: () => undefined }
-  }
+  if (!graphs.environment.provider.hasOwnMemory) return mapWeights(weights, compiled)
   const uploader = createUploader(graphs)
   const uploaded = new Map<string, UploadedTensor>()
   const release = (): void => {
@@ -50,6 +51,34 @@ export async function loadWeights(
     uploader.release()
   }
   return { path, find: (name) => uploaded.get(name), release }
+}
+
+/** Vectors of a float16 file are widened into memory: together they are a thousandth of it. */
+function mapWeights(weights: Weights, compiled: readonly CompiledGraph[]): DeviceWeights {
+  const widened = new Map<string, WidenedTensor>()
+  for (const { name, type } of compiled.flatMap(({ graph }) => graph.weights)) {
+    const tensor = type === 'float32' && !widened.has(name) ? weights.find(name) : undefined
+    if (tensor?.type === 'float16') widened.set(name, widen(tensor))
+  }
+  return {
+    path: weights.path,
+    find: (name) => widened.get(name)?.tensor ?? weights.find(name),
+    release() {
+      widened.forEach(({ memory }) => memory.release())
+      widened.clear()
+    },
+  }
+}
+
+interface WidenedTensor {
+  readonly tensor: NativeTensor
+  readonly memory: NativeMemory
+}
+
+function widen({ dims, type, address }: NativeTensor): WidenedTensor {
+  const memory = allocateNative(tensorBytes('float32', dims))
+  widenInto(memory.floats, new Uint8Array(viewMemory(address, tensorBytes(type, dims))), 'F16')
+  return { tensor: { type: 'float32', dims, address: memory.address }, memory }
 }
 
 /** A tensor that lives in the device's memory until it is released. */

@@ -5,7 +5,7 @@ import { openCheckpoint } from '../weights/checkpoint.js'
 import { openControlNetComponent } from '../weights/controlnet-file.js'
 import { controlNetGraphs, controlNetWork, modelGraphs, modelWork, type ModelWork } from './graph-work.js'
 import { checkpointBytes, componentBytes } from './weight-bytes.js'
-import { graphKey } from './graph-cache.js'
+import { graphKey, type GraphReference } from './graph-cache.js'
 
 const models = fileURLToPath(new URL('../../../fixtures/models/', import.meta.url))
 const demo = openCheckpoint(`${models}tiny-shapes-xl`)
@@ -38,7 +38,7 @@ describe('the estimate of working memory', () => {
   })
 
   it('of a ControlNet holds its passes and its picture', () => {
-    const work = controlNetWork(canny.config, { pass: [2, 4, 64, 64], picture: [1, 3, 512, 512] }, PORTABLE)
+    const work = controlNetWork(canny, { pass: [2, 4, 64, 64], picture: [1, 3, 512, 512] }, PORTABLE)
     const [trunk, embedding] = work.map(({ byteLength }) => byteLength / 1e6)
     expect([trunk >= 9.9 && trunk < 25, embedding >= 18.3 && embedding < 46]).toEqual([true, true])
   })
@@ -64,21 +64,22 @@ describe('the estimate of working memory', () => {
     expect(half['vae-decoder']).toBe(full['vae-decoder'])
   })
 
-  it('has the largest kernel widened once more where weights are widened', () => {
+  it('has three times the largest kernel where weights are widened', () => {
     const [full, mixed] = [workOf({ pass: [2, 4, 64, 64] }), workOf({ pass: [2, 4, 64, 64] }, MIXED)]
     const widest = Math.max(...demo.unet.config.block_out_channels)
-    expect(mixed['unet-encoder'] - full['unet-encoder']).toBeCloseTo((4 * 9 * widest ** 2) / 1e6, 6)
-    expect(mixed['unet-decoder'] - full['unet-decoder']).toBeCloseTo((4 * 9 * 2 * widest ** 2) / 1e6, 6)
+    expect(mixed['unet-encoder'] - full['unet-encoder']).toBeCloseTo((3 * 4 * 9 * widest ** 2) / 1e6, 6)
+    expect(mixed['unet-decoder'] - full['unet-decoder']).toBeCloseTo((3 * 4 * 9 * 2 * widest ** 2) / 1e6, 6)
   })
 
   it('is for graphs that the networks are bound to', () => {
-    const keys = (graphs: readonly { kind: string; config: object }[]) =>
-      graphs.map(({ kind, config }) => graphKey(kind, config))
+    const keys = (graphs: readonly GraphReference[]) => graphs.map(graphKey)
     const all: ModelWork = { pass: [2, 4, 8, 8], controls: 1, decode: [1, 4, 8, 8], encode: [1, 3, 64, 64] }
-    const bound = keys(modelGraphs(demo))
-    for (const key of keys(modelWork(demo, all, PORTABLE))) expect(bound).toContain(key)
-    const ofControlNet = controlNetWork(canny.config, { pass: [2, 4, 8, 8] }, PORTABLE)
-    expect(keys(controlNetGraphs(canny.config))).toEqual(keys(ofControlNet))
+    for (const device of [PORTABLE, HALF, MIXED]) {
+      const bound = keys(modelGraphs(demo, device))
+      for (const key of keys(modelWork(demo, all, device))) expect(bound).toContain(key)
+      const ofControlNet = controlNetWork(canny, { pass: [2, 4, 8, 8] }, device)
+      expect(keys(controlNetGraphs(canny, device))).toEqual(keys(ofControlNet))
+    }
   })
 })
 

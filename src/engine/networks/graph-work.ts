@@ -1,7 +1,6 @@
 import { typesOf, type GraphTarget, type Precision } from '../graph/target.js'
 import { trunkShapes } from '../graph/trunk-shapes.js'
-import { vaePrecision } from '../graph/vae.js'
-import type { Checkpoint } from '../weights/checkpoint.js'
+import type { Checkpoint, Component } from '../weights/checkpoint.js'
 import type { ControlNetConfig } from '../weights/config.js'
 import {
   controlNetValues,
@@ -15,8 +14,10 @@ import {
   vaeEncoderValues,
   type BatchSize,
 } from './activations.js'
+import type { GraphReference } from './graph-cache.js'
+import { modelTargets, networkTarget, type DeviceTarget } from './network-target.js'
 import { FLOAT_BYTES } from './weight-bytes.js'
-import type { GraphReference, GraphWork } from './workspaces.js'
+import type { GraphWork } from './workspaces.js'
 
 /** What a job asks of a model on a device, by the shapes of its largest calls. */
 export interface ModelWork {
@@ -57,72 +58,86 @@ const FACTORS = {
 type GraphKind = keyof typeof FACTORS
 
 /** The graphs that a model is bound to. */
-export function modelGraphs({ textEncoders, unet, vae }: Checkpoint): GraphReference[] {
+export function modelGraphs(checkpoint: Checkpoint, device: DeviceTarget): GraphReference[] {
+  const { textEncoders, unet, vae } = checkpoint
+  const targets = modelTargets(checkpoint, device)
+  const trunk = { config: unet.config, precision: targets.unet.precision }
+  const autoencoder = { config: vae.config, precision: targets.vae.precision }
   return [
-    ...textEncoders.map(({ config }) => ({ kind: 'text-encoder', config })),
-    { kind: 'unet-encoder', config: unet.config },
-    { kind: 'unet-decoder', config: unet.config },
+    ...textEncoders.map(({ config }, index) => {
+      return { kind: 'text-encoder', config, precision: targets.textEncoders[index].precision }
+    }),
+    { kind: 'unet-encoder', ...trunk },
+    { kind: 'unet-decoder', ...trunk },
     { kind: 'residual-sum', config: trunkShapes(unet.config) },
-    { kind: 'vae-decoder', config: vae.config },
-    { kind: 'vae-encoder', config: vae.config },
+    { kind: 'vae-decoder', ...autoencoder },
+    { kind: 'vae-encoder', ...autoencoder },
   ]
 }
 
 /** The graphs that a ControlNet is bound to. */
-export function controlNetGraphs(config: ControlNetConfig): GraphReference[] {
+export function controlNetGraphs(component: Component<ControlNetConfig>, device: DeviceTarget): GraphReference[] {
+  const { config } = component
+  const { precision } = networkTarget(device, component, 'controlNet')
   return [
-    { kind: 'controlnet', config },
-    { kind: 'controlnet-conditioning', config },
+    { kind: 'controlnet', config, precision },
+    { kind: 'controlnet-conditioning', config, precision },
   ]
 }
 
 /** The working memory of a model's graphs for a job's calls, as `FACTORS` has it. */
 export function modelWork(
-  { textEncoders, unet, vae }: Checkpoint,
+  checkpoint: Checkpoint,
   { pass, controls = 0, decode, encode }: ModelWork,
-  target: GraphTarget,
+  device: DeviceTarget,
 ): GraphWork[] {
+  const { textEncoders, unet, vae } = checkpoint
+  const targets = modelTargets(checkpoint, device)
   const work: GraphWork[] = []
-  const add = (kind: GraphKind, config: object, values: number, largest: number, { precision } = target): void => {
-    work.push({ kind, config, byteLength: bytesOf(kind, values, precision) + widenedBytes(largest, precision) })
+  const add = (kind: GraphKind, config: object, { precision }: GraphTarget, values: number, largest: number): void => {
+    const byteLength = bytesOf(kind, values, precision) + widenedBytes(largest, precision)
+    work.push({ kind, config, precision, byteLength })
   }
   // Every job encodes a prompt, one at a time.
-  for (const { config } of textEncoders) {
-    add('text-encoder', config, textEncoderValues(config, 1), config.hidden_size * config.intermediate_size)
-  }
+  textEncoders.forEach(({ config }, index) => {
+    const largest = config.hidden_size * config.intermediate_size
+    add('text-encoder', config, targets.textEncoders[index], textEncoderValues(config, 1), largest)
+  })
   if (pass) {
-    const size = sizeOf(pass)
-    const widths = unet.config.block_out_channels
-    add('unet-encoder', unet.config, encoderValues(unet.config, size, target), largestKernel(widths))
-    add('unet-decoder', unet.config, decoderValues(unet.config, size, target), largestKernel(widths, true))
-    const sums = controls * size.rows * skipValues(unet.config, size)
-    if (controls > 0) add('residual-sum', trunkShapes(unet.config), sums, 0)
+    const [{ config }, target, size] = [unet, targets.unet, sizeOf(pass)]
+    const widths = config.block_out_channels
+    add('unet-encoder', config, target, encoderValues(config, size, target), largestKernel(widths))
+    add('unet-decoder', config, target, decoderValues(config, size, target), largestKernel(widths, true))
+    if (controls > 0) {
+      const byteLength = bytesOf('residual-sum', controls * size.rows * skipValues(config, size), target.precision)
+      work.push({ kind: 'residual-sum', config: trunkShapes(config), byteLength })
+    }
   }
-  const vaeTarget = { ...target, precision: vaePrecision(vae.config, target) }
-  const largest = largestKernel(vae.config.block_out_channels)
-  if (decode) add('vae-decoder', vae.config, vaeDecoderValues(vae.config, sizeOf(decode), target), largest, vaeTarget)
-  if (encode) add('vae-encoder', vae.config, vaeEncoderValues(vae.config, sizeOf(encode), target), largest, vaeTarget)
+  const { config } = vae
+  const largest = largestKernel(config.block_out_channels)
+  if (decode) add('vae-decoder', config, targets.vae, vaeDecoderValues(config, sizeOf(decode), targets.vae), largest)
+  if (encode) add('vae-encoder', config, targets.vae, vaeEncoderValues(config, sizeOf(encode), targets.vae), largest)
   return work
 }
 
 /** The working memory of a ControlNet's graphs for a job's calls. */
 export function controlNetWork(
-  config: ControlNetConfig,
+  component: Component<ControlNetConfig>,
   { pass, picture }: ControlWork,
-  target: GraphTarget,
+  device: DeviceTarget,
 ): GraphWork[] {
+  const { config } = component
+  const target = networkTarget(device, component, 'controlNet')
   const { precision } = target
   const trunk = pass ? controlNetValues(config, sizeOf(pass), target) : 0
   const embedding = picture ? embeddingValues(config, sizeOf(picture)) : 0
   const bytes = (kind: GraphKind, values: number, widths: readonly number[]): number =>
     bytesOf(kind, values, precision) + (values > 0 ? widenedBytes(largestKernel(widths), precision) : 0)
+  const trunkBytes = bytes('controlnet', trunk, config.block_out_channels)
+  const embeddingBytes = bytes('controlnet-conditioning', embedding, config.conditioning_embedding_out_channels)
   return [
-    { kind: 'controlnet', config, byteLength: bytes('controlnet', trunk, config.block_out_channels) },
-    {
-      kind: 'controlnet-conditioning',
-      config,
-      byteLength: bytes('controlnet-conditioning', embedding, config.conditioning_embedding_out_channels),
-    },
+    { kind: 'controlnet', config, precision, byteLength: trunkBytes },
+    { kind: 'controlnet-conditioning', config, precision, byteLength: embeddingBytes },
   ]
 }
 
@@ -130,10 +145,16 @@ function bytesOf(kind: GraphKind, values: number, precision: Precision): number 
   return Math.ceil(values * FLOAT_BYTES[typesOf({ precision }).values] * FACTORS[kind])
 }
 
-/** What a graph takes for the widened form of its largest weight, where it widens weights. */
+/**
+ * How much a graph that widens weights takes for that, of its largest one: measured likewise, 1.1 to 2.9 (text encoder 2.4, UNet 2.9
+ * and 2.5, autoencoder 2.3 and 1.1), since the arena grows by powers of two, and a weight follows the last one.
+ */
+const WIDENED_FACTOR = 3
+
+/** What a graph takes for the widened forms of its weights, one after the other, where it widens them. */
 function widenedBytes(largest: number, precision: Precision): number {
   const { weights, values } = typesOf({ precision })
-  return weights === values ? 0 : largest * FLOAT_BYTES[values]
+  return weights === values ? 0 : WIDENED_FACTOR * largest * FLOAT_BYTES[values]
 }
 
 function sizeOf([rows, , height, width]: readonly number[]): BatchSize {

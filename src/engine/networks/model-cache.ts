@@ -1,8 +1,8 @@
-import type { GraphTarget } from '../graph/target.js'
 import type { Checkpoint } from '../weights/checkpoint.js'
 import type { BaseModel } from './base-model.js'
 import { EVICTION_RANKS, type DeviceMemory } from './device-memory.js'
 import { modelGraphs, modelWork, type ModelWork } from './graph-work.js'
+import type { DeviceTarget } from './network-target.js'
 import { createResidency, type Lease, type Resident, type ResidentEntry } from './residency.js'
 import { checkpointBytes } from './weight-bytes.js'
 import type { Workspaces } from './workspaces.js'
@@ -31,7 +31,7 @@ export interface ModelCacheOptions {
   readonly memory: DeviceMemory
   readonly workspaces: Workspaces
   /** What graphs are built for, once the device has been asked. */
-  readonly target: () => Promise<GraphTarget>
+  readonly target: () => Promise<DeviceTarget>
   readonly open: (checkpoint: Checkpoint) => Promise<BaseModel>
   /** Releases what was made of a model. */
   readonly beforeRelease: (model: BaseModel) => Promise<void>
@@ -88,13 +88,14 @@ async function load(
   checkpoint: Checkpoint,
   isHeld: () => boolean,
 ): Promise<ResidentModel> {
-  const unbind = workspaces.bind(modelGraphs(checkpoint), isHeld)
+  const device = await target()
+  const unbind = workspaces.bind(modelGraphs(checkpoint, device), isHeld)
   try {
     const model = await open(checkpoint)
     return {
       path: checkpoint.path,
       model,
-      byteLength: checkpointBytes(checkpoint, await target()),
+      byteLength: checkpointBytes(checkpoint, device),
       async release() {
         await model.idle()
         await beforeRelease(model)

@@ -1,7 +1,6 @@
-import { typesOf, type GraphTarget } from '../graph/target.js'
+import type { GraphWeight } from '../graph/builder.js'
 import { elementCount } from '../tensor.js'
 import type { AdapterTarget } from '../weights/adapter.js'
-import type { WeightShape } from '../weights/weights.js'
 import { TEXT_TARGETS, type AdaptableNetworks, type MatchedAdapters } from './adapter-set.js'
 import { FLOAT_BYTES } from './weight-bytes.js'
 
@@ -11,18 +10,12 @@ export interface OverlayBytes {
   readonly unet: number
 }
 
-export function overlayBytes(
-  { unet, textEncoders }: AdaptableNetworks,
-  { layers }: MatchedAdapters,
-  device: GraphTarget,
-): OverlayBytes {
-  const bytesPerValue = FLOAT_BYTES[typesOf(device).weights]
-  const bytesOf = (target: AdapterTarget, shapes: readonly WeightShape[]): number => {
+export function overlayBytes({ unet, textEncoders }: AdaptableNetworks, { layers }: MatchedAdapters): OverlayBytes {
+  const bytesOf = (target: AdapterTarget, shapes: readonly GraphWeight[]): number => {
     const touched = new Set(layers.get(target)?.map(({ weight }) => weight))
     // A weight that both halves of the UNet read would be there once.
-    const dims = new Map(shapes.map((shape) => [shape.name, shape.dims]))
-    const elements = [...dims].reduce((sum, [name, each]) => sum + (touched.has(name) ? elementCount(each) : 0), 0)
-    return elements * bytesPerValue
+    const weights = new Map(shapes.filter(({ name }) => touched.has(name)).map((each) => [each.name, each]))
+    return [...weights.values()].reduce((sum, { dims, type }) => sum + elementCount(dims) * FLOAT_BYTES[type], 0)
   }
   return {
     textEncoders: textEncoders.reduce((sum, each, index) => sum + bytesOf(TEXT_TARGETS[index], each.weightShapes), 0),

@@ -1,8 +1,7 @@
 import type { LayerType } from '../graph/patch.js'
-import { typesOf, type GraphTarget } from '../graph/target.js'
+import type { GraphWeight } from '../graph/builder.js'
 import { elementCount } from '../tensor.js'
 import type { AdapterTarget } from '../weights/adapter.js'
-import type { WeightShape } from '../weights/weights.js'
 import { TEXT_TARGETS, type AdaptableNetworks, type MatchedAdapters } from './adapter-set.js'
 import { graphKey } from './graph-cache.js'
 import type { WeightedLayer } from './patcher.js'
@@ -26,10 +25,9 @@ const HALF_BYTES = 8.7
 export function adapterWork(
   { unet, textEncoders }: AdaptableNetworks,
   { layers }: MatchedAdapters,
-  target: GraphTarget,
 ): Readonly<Record<keyof OverlayBytes, readonly GraphWork[]>> {
-  const patches = (name: AdapterTarget, shapes: readonly WeightShape[]): GraphWork[] =>
-    patchesOf(shapes, layers.get(name) ?? [], target)
+  const patches = (name: AdapterTarget, weights: readonly GraphWeight[]): GraphWork[] =>
+    patchesOf(weights, layers.get(name) ?? [])
   return {
     textEncoders: largest(textEncoders.flatMap((each, index) => patches(TEXT_TARGETS[index], each.weightShapes))),
     unet: largest(patches('unet', unet.weightShapes)),
@@ -37,15 +35,15 @@ export function adapterWork(
 }
 
 /** What each weight's patch takes. */
-function patchesOf(shapes: readonly WeightShape[], layers: readonly WeightedLayer[], target: GraphTarget): GraphWork[] {
-  const { weights: kept } = typesOf(target)
-  const dims = new Map(shapes.map((shape) => [shape.name, shape.dims]))
+function patchesOf(weights: readonly GraphWeight[], layers: readonly WeightedLayer[]): GraphWork[] {
+  const byName = new Map(weights.map((weight) => [weight.name, weight]))
   const byWeight = new Map<string, WeightedLayer[]>()
   for (const layer of layers) byWeight.set(layer.weight, [...(byWeight.get(layer.weight) ?? []), layer])
   return [...byWeight].map(([name, touching]) => {
     const types = touching.map(({ layer }) => layer.up.type as LayerType)
-    const ofWeight = kept === 'float16' ? HALF_BYTES * elementCount(dims.get(name) ?? [0]) : 0
-    return { kind: 'patch', config: { types }, byteLength: Math.ceil(ofWeight + layersBytes(touching, types)) }
+    const { dims, type: kept } = byName.get(name) ?? { dims: [0], type: 'float32' }
+    const ofWeight = kept === 'float16' ? HALF_BYTES * elementCount(dims) : 0
+    return { kind: 'patch', config: { types, kept }, byteLength: Math.ceil(ofWeight + layersBytes(touching, types)) }
   })
 }
 
@@ -61,7 +59,7 @@ function layersBytes(layers: readonly WeightedLayer[], types: readonly LayerType
 function largest(work: readonly GraphWork[]): GraphWork[] {
   const byGraph = new Map<string, GraphWork>()
   for (const each of work) {
-    const key = graphKey(each.kind, each.config)
+    const key = graphKey(each)
     if (each.byteLength >= (byGraph.get(key)?.byteLength ?? 0)) byGraph.set(key, each)
   }
   return [...byGraph.values()]

@@ -1,6 +1,7 @@
 import { SwiftdError } from '../errors.js'
 import { buildPatch, PATCH_NAMES as NAMES, type LayerType } from '../graph/patch.js'
 import { allocateNative } from '../memory/native-memory.js'
+import type { FloatType } from '../graph/target.js'
 import type { Binding } from '../ort/binding.js'
 import type { Provider } from '../ort/provider.js'
 import { isValue, viewValue, type DeviceTensor } from '../ort/value.js'
@@ -57,7 +58,8 @@ export function createPatcher(graphs: GraphCache): Patcher {
   return {
     async patch(base, layers, signal) {
       const types = layers.map(({ layer }) => layer.up.type as LayerType)
-      const binding = await bindings.of('patch', { types }, (target) => buildPatch(types, target))
+      const kept = base.type as FloatType
+      const binding = await bindings.of('patch', { types, kept }, () => buildPatch(types, kept))
       bindInputs(binding, base, layers)
       binding.clearOutputs()
       binding.bindOutput(NAMES.check, { type: 'float32', dims: [1], address: scratch.address })
@@ -84,10 +86,10 @@ interface PatchOutput {
   release(): void
 }
 
-function hostOutput(binding: Binding, { dims }: NativeTensor): PatchOutput {
-  const [byteLength, [rows, columns]] = [tensorBytes('float32', dims), matrixDims(dims)]
+function hostOutput(binding: Binding, { type, dims }: NativeTensor): PatchOutput {
+  const [byteLength, [rows, columns]] = [tensorBytes(type, dims), matrixDims(dims)]
   const memory = allocateNative(byteLength)
-  const tensor: NativeTensor = { type: 'float32', dims, address: memory.address }
+  const tensor: NativeTensor = { type, dims, address: memory.address }
   binding.bindOutput(NAMES.patched, { ...tensor, dims: [rows, columns] })
   const release = (): void => memory.release()
   return { take: () => ({ tensor, byteLength, release }), release }

@@ -3,14 +3,21 @@ import { buildAttentionProbe, buildProductProbe, buildSumProbe, PROBE_NAMES } fr
 import type { GraphTarget, Precision } from '../graph/target.js'
 import { OrtError } from '../ort/api.js'
 import type { Environment } from '../ort/environment.js'
+import type { DeviceTarget } from './network-target.js'
 import { runOnce, type Floats } from './run-once.js'
 
 /** What the environment's device can do of its target, found out by running small graphs: much of it shows only then. */
-export async function probeTarget(environment: Environment): Promise<GraphTarget> {
+export async function probeTarget(environment: Environment): Promise<DeviceTarget> {
   const { target: wanted, provider } = environment
-  if (!provider.hasOwnMemory) return wanted
+  if (!provider.hasOwnMemory) return hostTarget(wanted)
   const target = { ...wanted, precision: await probePrecision(environment) }
   return (await attends(environment, target)) ? target : { ...target, attention: 'plain' }
+}
+
+/** The host has no kernels that compute in float16. */
+function hostTarget(wanted: GraphTarget): DeviceTarget {
+  const precision = wanted.precision === 'float16' ? 'float32' : wanted.precision
+  return { ...wanted, precision, mapsWeights: true }
 }
 
 /**

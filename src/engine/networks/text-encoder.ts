@@ -1,13 +1,14 @@
 import { SwiftdError } from '../errors.js'
+import type { GraphWeight } from '../graph/builder.js'
 import { buildTextEncoder, TEXT_ENCODER_NAMES as NAMES } from '../graph/text-encoder.js'
 import { createScratch } from '../memory/native-memory.js'
 import type { Binding } from '../ort/binding.js'
 import { valueFloats } from '../ort/value.js'
 import type { TextEncoderConfig } from '../weights/config.js'
-import type { Weights, WeightShape } from '../weights/weights.js'
 import type { GraphCache } from './graph-cache.js'
 import type { DeviceWeights } from './device-weights.js'
 import { bindNetwork, weightNames } from './network.js'
+import type { NetworkFile } from './network-files.js'
 import { createOverlayBinder, type Overlay } from './overlay.js'
 
 /** A CLIP text encoder with the weights of one file. */
@@ -26,7 +27,7 @@ export interface TextEncoder {
   ): Promise<{ values: Float32Array[]; runtimeMs: number }>
   /** The base weights, which overlays are made of. */
   readonly weights: DeviceWeights
-  readonly weightShapes: readonly WeightShape[]
+  readonly weightShapes: readonly GraphWeight[]
   /** Makes an overlay effective for the runs that follow; undefined leaves only the base weights. */
   useOverlay(overlay: Overlay | undefined): void
   /** Binds the base again if this overlay is bound, so that it may be released. */
@@ -38,10 +39,11 @@ export interface TextEncoder {
 export async function openTextEncoder(
   graphs: GraphCache,
   config: TextEncoderConfig,
-  file: Weights,
+  file: NetworkFile,
 ): Promise<TextEncoder> {
-  const compiled = await graphs.open('text-encoder', config, (target) => buildTextEncoder(config, target))
-  const bound = await bindNetwork(graphs, file, [compiled])
+  const { target } = file
+  const compiled = await graphs.open('text-encoder', config, () => buildTextEncoder(config, target), target)
+  const bound = await bindNetwork(graphs, file.weights, [compiled])
   const { bindings, weights } = bound
   const [binding] = bindings
   const scratch = createScratch()

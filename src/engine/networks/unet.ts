@@ -1,3 +1,4 @@
+import type { GraphWeight } from '../graph/builder.js'
 import { trunkShapes } from '../graph/trunk-shapes.js'
 import { buildUnetDecoder, buildUnetEncoder, UNET_NAMES as NAMES } from '../graph/unet.js'
 import { allocateNative } from '../memory/native-memory.js'
@@ -5,10 +6,10 @@ import type { Binding } from '../ort/binding.js'
 import type { NativeHandle } from '../ort/native.js'
 import type { NativeTensor } from '../tensor.js'
 import type { UnetConfig } from '../weights/config.js'
-import type { Weights, WeightShape } from '../weights/weights.js'
 import type { DeviceWeights } from './device-weights.js'
 import type { GraphCache } from './graph-cache.js'
 import { bindNetwork, createBinder, sameDims, weightNames } from './network.js'
+import type { NetworkFile } from './network-files.js'
 import { createOverlayBinder, type Overlay } from './overlay.js'
 import { openResidualSum, type ResidualSum, type ScaledResiduals } from './residual-sum.js'
 
@@ -51,7 +52,7 @@ export interface Unet {
   /** The base weights, which overlays are made of. */
   readonly weights: DeviceWeights
   /** All weights that the two graphs read. */
-  readonly weightShapes: readonly WeightShape[]
+  readonly weightShapes: readonly GraphWeight[]
   /** Makes an overlay effective for the passes that follow; undefined leaves only the base weights. */
   useOverlay(overlay: Overlay | undefined): void
   /** Binds the base again if this overlay is bound, so that it may be released. */
@@ -60,12 +61,13 @@ export interface Unet {
 }
 
 /** Loads a file's weights and binds them to the two UNet graphs of its architecture. */
-export async function openUnet(graphs: GraphCache, config: UnetConfig, file: Weights): Promise<Unet> {
+export async function openUnet(graphs: GraphCache, config: UnetConfig, file: NetworkFile): Promise<Unet> {
+  const { target } = file
   const [encoderGraph, decoderGraph] = await Promise.all([
-    graphs.open('unet-encoder', config, (target) => buildUnetEncoder(config, target)),
-    graphs.open('unet-decoder', config, (target) => buildUnetDecoder(config, target)),
+    graphs.open('unet-encoder', config, () => buildUnetEncoder(config, target), target),
+    graphs.open('unet-decoder', config, () => buildUnetDecoder(config, target), target),
   ])
-  const bound = await bindNetwork(graphs, file, [encoderGraph, decoderGraph])
+  const bound = await bindNetwork(graphs, file.weights, [encoderGraph, decoderGraph])
   const { bindings, weights } = bound
   const [encoder, decoder] = bindings
   const skipNames = trunkShapes(config).skips.map((_, index) => NAMES.skip(index))

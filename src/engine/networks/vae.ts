@@ -1,11 +1,11 @@
 import type { Graph } from '../graph/builder.js'
 import type { GraphTarget } from '../graph/target.js'
-import { buildVaeDecoder, buildVaeEncoder, VAE_NAMES as NAMES } from '../graph/vae.js'
+import { buildVaeDecoder, buildVaeEncoder, VAE_NAMES as NAMES, vaeTarget } from '../graph/vae.js'
 import type { NativeTensor } from '../tensor.js'
 import type { VaeConfig } from '../weights/config.js'
-import type { Weights } from '../weights/weights.js'
 import type { GraphCache } from './graph-cache.js'
 import { bindNetwork, type BoundNetwork } from './network.js'
+import type { NetworkFile } from './network-files.js'
 
 /** An autoencoder with the weights of one file. Not reentrant: one pass at a time. */
 export interface Vae {
@@ -26,11 +26,12 @@ export function vaeScale(config: VaeConfig): number {
  * Loads a file's weights for the autoencoder graphs of its architecture: the decoder's at once, the encoder's, which only
  * img2img and inpainting use, when they are first needed.
  */
-export async function openVae(graphs: GraphCache, config: VaeConfig, weights: Weights): Promise<Vae> {
+export async function openVae(graphs: GraphCache, config: VaeConfig, file: NetworkFile): Promise<Vae> {
+  const target = vaeTarget(config, file.target)
   const lazyHalf = (kind: string, build: (config: VaeConfig, target: GraphTarget) => Graph) => {
     return lazyBinding(async () => {
-      const compiled = await graphs.open(kind, config, (target) => build(config, target))
-      return bindNetwork(graphs, weights, [compiled])
+      const compiled = await graphs.open(kind, config, () => build(config, target), target)
+      return bindNetwork(graphs, file.weights, [compiled])
     })
   }
   const decoder = lazyHalf('vae-decoder', buildVaeDecoder)

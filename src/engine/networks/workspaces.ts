@@ -1,12 +1,6 @@
 import { createExclusive } from '../exclusive.js'
 import { EVICTION_RANKS, type DeviceMemory, type Need, type Unused } from './device-memory.js'
-import { graphKey, type GraphCache } from './graph-cache.js'
-
-/** A graph that a network runs, as the graph cache knows it. */
-export interface GraphReference {
-  readonly kind: string
-  readonly config: object
-}
+import { graphKey, type GraphCache, type GraphReference } from './graph-cache.js'
 
 /** What runs of a graph take besides weights, inputs and outputs that others own. */
 export interface GraphWork extends GraphReference {
@@ -32,7 +26,8 @@ export interface Workspaces {
   readonly byteLength: number
 }
 
-interface Workspace extends GraphReference {
+interface Workspace {
+  readonly graph: GraphReference
   bytes: number
   lastUsed: number
   readonly users: Set<() => boolean>
@@ -42,17 +37,17 @@ export function createWorkspaces(graphs: Pick<GraphCache, 'close'>, memory: Devi
   const spaces = new Map<string, Workspace>()
   const turn = createExclusive()
 
-  function spaceOf({ kind, config }: GraphReference): Workspace {
-    const key = graphKey(kind, config)
-    const space = spaces.get(key) ?? { kind, config, bytes: 0, lastUsed: 0, users: new Set() }
+  function spaceOf(graph: GraphReference): Workspace {
+    const key = graphKey(graph)
+    const space = spaces.get(key) ?? { graph, bytes: 0, lastUsed: 0, users: new Set() }
     spaces.set(key, space)
     return space
   }
 
   async function close(space: Workspace): Promise<void> {
-    const { bytes, kind, config } = space
+    const { bytes, graph } = space
     space.bytes = 0
-    await graphs.close(kind, config)
+    await graphs.close(graph)
     memory.give(bytes)
   }
 

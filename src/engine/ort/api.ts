@@ -36,6 +36,7 @@ const STATUS_FUNCTIONS = {
   CreateSessionFromArray: [8, ['void *', 'void *', 'size_t', 'void *', OUT_POINTER]],
   CreateSessionOptions: [10, [OUT_POINTER]],
   SetOptimizedModelFilePath: [11, ['void *', 'str']],
+  DisableMemPattern: [17, ['void *']],
   SetSessionGraphOptimizationLevel: [23, ['void *', 'int']],
   CreateRunOptions: [39, [OUT_POINTER]],
   RunOptionsSetTerminate: [46, ['void *']],

@@ -15,6 +15,11 @@ export interface SessionSettings {
   readonly optimizedModelPath?: string
   /** Names of nodes that the host is to compute, where the provider allows to choose. */
   readonly hostNodes?: readonly string[]
+  /**
+   * Whether the graph widens weights. The runtime plans its memory anew for the second run of a shape, beside what it has: for
+   * widened weights that would double what a run takes.
+   */
+  readonly widensWeights?: boolean
 }
 
 const ENABLE_ALL_OPTIMISATIONS = 99
@@ -44,13 +49,14 @@ export async function openSession(
 async function createSession(
   { pointer: environment, provider }: Environment,
   model: Uint8Array,
-  { optimizedModelPath, hostNodes = [] }: SessionSettings,
+  { optimizedModelPath, hostNodes = [], widensWeights = false }: SessionSettings,
 ): Promise<Pointer> {
   const api = ortApi()
   const options = outPointer((out) => api.CreateSessionOptions(out))
   try {
     api.DisablePerSessionThreads(options)
     api.SetSessionGraphOptimizationLevel(options, ENABLE_ALL_OPTIMISATIONS)
+    if (widensWeights) api.DisableMemPattern(options)
     if (optimizedModelPath !== undefined) api.SetOptimizedModelFilePath(options, optimizedModelPath)
     provider.append(options, hostNodes)
     const out: [Pointer | null] = [null]

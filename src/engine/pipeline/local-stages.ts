@@ -31,7 +31,7 @@ export interface LocalControl extends PreparedControl {
 export function localStages(model: BaseModel, signal?: AbortSignal): Stages & UnetStages {
   const { checkpoint } = model
   return {
-    halfPrecision: model.precision !== 'float32',
+    halfPrecision: model.halfPrecision,
     denoise(plan, options) {
       return denoise(this, plan, options)
     },

@@ -1,8 +1,7 @@
 import type { Pointer } from '../memory/libc.js'
 import { allocateNative, type NativeMemory } from '../memory/native-memory.js'
 import type { NativeTensor } from '../tensor.js'
-import { widenTensor } from './half.js'
-import { float32Values, type SafetensorsFile, type StoredTensor } from './safetensors.js'
+import type { SafetensorsFile, StoredTensor } from './safetensors.js'
 
 /** The name and shape of a weight, as a graph asks for it. */
 export interface WeightShape {
@@ -47,11 +46,9 @@ export function weightsFromFile(file: SafetensorsFile, mapping: NameMapping = (n
       if (!type) return undefined
       const tensor = viewPart(stored, type, file.addressOf(stored), source)
       if (!source.transpose || tensor?.dims.length !== 2) return tensor
-      const copy =
-        copies.get(wanted) ??
-        transposed(type === 'float32' ? float32Values(file, stored) : widenTensor(file, stored), tensor.dims)
+      const copy = copies.get(wanted) ?? transposed(ELEMENTS[type], file.bytesOf(stored), tensor.dims)
       copies.set(wanted, copy)
-      return { type: 'float32', dims: [...tensor.dims].reverse(), address: copy.address }
+      return { type, dims: [...tensor.dims].reverse(), address: copy.address }
     },
     close() {
       copies.forEach((copy) => copy.release())
@@ -79,10 +76,19 @@ function viewPart(
   return { type, dims, address: address + BigInt((byteLength / part.count) * part.index) }
 }
 
-function transposed(values: Float32Array, [rows, columns]: readonly number[]): NativeMemory {
-  const memory = allocateNative(values.byteLength)
+/** As wide as the values, which are only moved. */
+const ELEMENTS = { float32: Uint32Array, float16: Uint16Array } as const
+
+function transposed(
+  Elements: (typeof ELEMENTS)[keyof typeof ELEMENTS],
+  bytes: Uint8Array,
+  [rows, columns]: readonly number[],
+): NativeMemory {
+  const memory = allocateNative(bytes.byteLength)
+  // A slice starts at an aligned address, wherever the tensor lies in the file.
+  const [from, to] = [new Elements(bytes.slice().buffer), new Elements(memory.buffer, 0, rows * columns)]
   for (let row = 0; row < rows; row++) {
-    for (let column = 0; column < columns; column++) memory.floats[column * rows + row] = values[row * columns + column]
+    for (let column = 0; column < columns; column++) to[column * rows + row] = from[row * columns + column]
   }
   return memory
 }

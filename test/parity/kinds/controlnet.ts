@@ -1,14 +1,13 @@
 import { join } from 'node:path'
 import { z } from 'zod'
 import { openControlNet, type ControlNet } from '../../../src/engine/networks/controlnet.js'
+import { createNetworkFiles } from '../../../src/engine/networks/network-files.js'
 import { residualDims } from '../../../src/engine/graph/trunk-shapes.js'
 import { nativeOf } from '../../../src/engine/pipeline/local-tensor.js'
 import { readControlNetConfig } from '../../../src/engine/weights/config.js'
-import { openSafetensors } from '../../../src/engine/weights/safetensors.js'
-import { weightsFromFile } from '../../../src/engine/weights/weights.js'
 import type { ParityContext, ParityKind } from '../context.js'
 import { measure, toleranceSchema, type Tensor } from '../measure.js'
-import { copyTensor, modelHost, withNative } from '../model.js'
+import { CACHE_DIRECTORY, copyTensor, modelHost, withNative } from '../model.js'
 import { trunkInputs } from './unet.js'
 
 const caseSchema = z.looseObject({
@@ -54,13 +53,15 @@ export async function openComponent(context: ParityContext, component: string): 
   const opened = await context.resource(
     component,
     async () => {
-      const weights = weightsFromFile(openSafetensors(join(directory, 'diffusion_pytorch_model.safetensors')))
+      const files = createNetworkFiles(await graphs.target(), CACHE_DIRECTORY)
       const config = readControlNetConfig(join(directory, 'config.json'))
-      return { weights, network: await openControlNet(graphs, config, weights) }
+      const weightsPath = join(directory, 'diffusion_pytorch_model.safetensors')
+      const file = await files.open({ weightsPath, names: () => (name) => ({ name }) }, 'controlNet')
+      return { files, network: await openControlNet(graphs, config, file) }
     },
-    ({ weights, network }) => {
+    ({ files, network }) => {
       network.release()
-      weights.close()
+      files.close()
     },
   )
   return opened.network
