@@ -162,7 +162,7 @@ export function createRemoteStages(options: RemoteStagesOptions): RemoteStages {
       return runtimeMs
     },
     get halfPrecision() {
-      // A CPU rounds nothing: in mixed precision it reads what was float16 before.
+      // A CPU rounds no weights of files: in mixed precision it reads what is float16 already.
       const rounds = ({ name, precision = 'float32' }: DeviceStatus) => isGpu(name) && precision !== 'float32'
       return [base, ...crew.others].some(({ device }) => rounds(device.status))
     },
