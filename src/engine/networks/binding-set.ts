@@ -1,8 +1,7 @@
 import type { Graph } from '../graph/builder.js'
 import type { GraphTarget } from '../graph/target.js'
 import type { Binding } from '../ort/binding.js'
-import type { GraphCache } from './graph-cache.js'
-import type { CompiledGraph } from './network.js'
+import type { CompiledGraph, GraphCache } from './graph-cache.js'
 
 /** Bindings without weights, one for each graph that was asked for; released together. */
 export interface BindingSet {

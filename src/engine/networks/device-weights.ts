@@ -7,8 +7,7 @@ import { elementCount, tensorBytes, type NativeTensor } from '../tensor.js'
 import { widenInto } from '../weights/half.js'
 import type { Weights } from '../weights/weights.js'
 import { createBindingSet } from './binding-set.js'
-import type { GraphCache } from './graph-cache.js'
-import type { CompiledGraph } from './network.js'
+import type { CompiledGraph, GraphCache } from './graph-cache.js'
 
 /** A network's weights where its device reads them. */
 export interface DeviceWeights {

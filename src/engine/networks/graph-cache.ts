@@ -1,8 +1,7 @@
 import type { Graph } from '../graph/builder.js'
 import type { GraphTarget, Precision } from '../graph/target.js'
 import type { Environment } from '../ort/environment.js'
-import { openSession } from '../ort/session.js'
-import type { CompiledGraph } from './network.js'
+import { openSession, type Session } from '../ort/session.js'
 import type { DeviceTarget } from './network-target.js'
 import { probeTarget } from './probe-target.js'
 
@@ -14,6 +13,12 @@ export interface GraphReference {
   readonly config: object
   /** What a network's graph is built for, where that depends on its file. @default the device's */
   readonly precision?: Precision
+}
+
+/** A compiled graph. It is opened once per architecture and serves every file of that architecture. */
+export interface CompiledGraph {
+  readonly graph: Graph
+  readonly session: Session
 }
 
 /** Compiled graphs of one process, one for each architecture and precision. */

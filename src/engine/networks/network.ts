@@ -1,18 +1,11 @@
 import { SwiftdError } from '../errors.js'
 import type { Graph } from '../graph/builder.js'
 import type { Binding } from '../ort/binding.js'
-import type { Session } from '../ort/session.js'
 import type { DeviceTensor } from '../ort/value.js'
 import type { NativeTensor } from '../tensor.js'
 import type { Weights } from '../weights/weights.js'
 import { loadWeights, type DeviceWeights } from './device-weights.js'
-import type { GraphCache } from './graph-cache.js'
-
-/** A compiled graph. It is opened once per architecture and serves every file of that architecture. */
-export interface CompiledGraph {
-  readonly graph: Graph
-  readonly session: Session
-}
+import type { CompiledGraph, GraphCache } from './graph-cache.js'
 
 /** The graphs of one network, with the weights of one file bound. */
 export interface BoundNetwork {
