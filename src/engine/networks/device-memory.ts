@@ -123,7 +123,9 @@ function refusal({ device, limitBytes, name, byteLength, advice, free }: Refusal
   return new SwiftdError('OUT_OF_MEMORY', `${numbers}: ${advice ?? DEFAULT_ADVICE}.`)
 }
 
-const DEFAULT_ADVICE = 'use fewer models, ControlNets or LoRAs at once, unpin some, or raise SWIFTD_DEVICE_MEMORY_MB'
+/** For what has no advice of its own. */
+export const DEFAULT_ADVICE =
+  'use fewer models, ControlNets or LoRAs at once, unpin some, or raise SWIFTD_DEVICE_MEMORY_MB'
 
 function total(unused: readonly Unused[]): number {
   return unused.reduce((sum, { byteLength }) => sum + byteLength, 0)

@@ -1,8 +1,8 @@
 import type { Checkpoint } from '../weights/checkpoint.js'
 import type { BaseModel } from './base-model.js'
-import { EVICTION_RANKS, type DeviceMemory } from './device-memory.js'
+import { DEFAULT_ADVICE, EVICTION_RANKS, type DeviceMemory } from './device-memory.js'
 import { modelGraphs, modelWork, type ModelWork } from './graph-work.js'
-import type { DeviceTarget } from './network-target.js'
+import { couldBeMixed, type DeviceTarget } from './network-target.js'
 import { createResidency, type Lease, type Resident, type ResidentEntry } from './residency.js'
 import { checkpointBytes } from './weight-bytes.js'
 import type { Workspaces } from './workspaces.js'
@@ -51,7 +51,11 @@ export function createModelCache(options: ModelCacheOptions): ModelCache {
   async function acquire(checkpoint: Checkpoint): Promise<Lease<BaseModel>> {
     const key = keyOf(checkpoint)
     const name = `The model ${checkpoint.path}`
-    const need = async () => ({ byteLength: checkpointBytes(checkpoint, await target()), name })
+    const need = async () => {
+      const device = await target()
+      const advice = `${DEFAULT_ADVICE}${mixedAdvice(checkpoint, device)}`
+      return { byteLength: checkpointBytes(checkpoint, device), name, advice }
+    }
     const open = (): Promise<ResidentModel> => load(options, checkpoint, () => residency.isHeld(key))
     const lease = await residency.acquire(key, open, need)
     return { value: lease.value.model, end: () => lease.end() }
@@ -60,7 +64,8 @@ export function createModelCache(options: ModelCacheOptions): ModelCache {
   return {
     acquire,
     async prepare(checkpoint, work) {
-      await workspaces.prepare(modelWork(checkpoint, work, await target()), workNeed(checkpoint, work))
+      const device = await target()
+      await workspaces.prepare(modelWork(checkpoint, work, device), workNeed(checkpoint, work, device))
     },
     async keep(checkpoint) {
       const key = keyOf(checkpoint)
@@ -112,14 +117,23 @@ async function load(
 
 /** What a job's work is called where it does not fit, and what would make it less. */
 function workNeed(
-  { path, vaeScale }: Checkpoint,
+  checkpoint: Checkpoint,
   { pass, decode, encode }: ModelWork,
+  device: DeviceTarget,
 ): { name: string; advice: string } {
+  const { path, vaeScale } = checkpoint
   const [rows, , height, width] = pass ?? decode ?? [1, 0, 0, 0]
   const [high, wide] = encode ? encode.slice(2) : [height * vaeScale, width * vaeScale]
   const batch = rows > 1 ? ` in a batch of ${rows}` : ''
   const name = `Computing ${wide}x${high} pixels${batch} with the model ${path}`
-  return { name, advice: 'make the image smaller, or fewer at once, or decode it in tiles (--vae-tiling on)' }
+  const advice = 'make the image smaller, or fewer at once, or decode it in tiles (--vae-tiling on)'
+  return { name, advice: `${advice}${mixedAdvice(checkpoint, device)}` }
+}
+
+/** What would halve the model's weights, where something would. */
+function mixedAdvice({ unet }: Checkpoint, device: DeviceTarget): string {
+  if (!couldBeMixed(device, unet, 'unet')) return ''
+  return ', or keep its weights in float16, as its files have them ("swiftd config set precision mixed")'
 }
 
 const keys = new WeakMap<Checkpoint, string>()

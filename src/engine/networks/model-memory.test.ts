@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { isSwiftdError } from '../errors.js'
 import { PORTABLE } from '../graph/target.js'
 import { liveNativeObjects } from '../ort/native.js'
 import { allocateTensor, nativeOf } from '../pipeline/local-tensor.js'
@@ -154,6 +155,27 @@ describe('models on a device with little memory', () => {
     expect(host.memory).toEqual(before)
     await host.prepare(first, { pass: PASS })
     lease.end()
+  })
+
+  it('are told to be kept in float16 where they do not fit and their files have that', async () => {
+    const remedy = '"swiftd config set precision mixed"'
+    const half = openCheckpoint(join(goldens, 'sd21/model'), { variant: 'fp16' })
+    const messageOf = async (checkpoint: Checkpoint): Promise<string> => {
+      open(checkpointBytes(checkpoint, PORTABLE) - 1)
+      const refused = await host.acquire(checkpoint).catch((error: unknown) => error)
+      await host.release()
+      return isSwiftdError(refused) && refused.code === 'OUT_OF_MEMORY' ? refused.message : ''
+    }
+    expect(await messageOf(half)).toContain(remedy)
+    expect(await messageOf(first)).toMatch(/^The model .*raise SWIFTD_DEVICE_MEMORY_MB\.$/)
+    // What it tells does.
+    const memoryBytes = checkpointBytes(half, PORTABLE) - 1
+    host = openModelHost({ threads: 1, cacheDirectory: directory, memoryBytes, precision: 'mixed' })
+    ;(await host.acquire(half)).end()
+    await host.release()
+    open(2 * memoryBytes)
+    const work = host.prepare(half, { pass: [2, 4, 256, 256] })
+    await expect(work).rejects.toMatchObject({ message: expect.stringContaining(remedy) as string })
   })
 
   it('give their sessions’ memory, too, where a model of another architecture needs it', async () => {

@@ -52,6 +52,12 @@ export function modelTargets({ textEncoders, unet, vae }: Checkpoint, device: De
   }
 }
 
+/** Whether a network's weights would take half as much if its device were told to keep them as they are stored. */
+export function couldBeMixed(device: DeviceTarget, component: Component<unknown>, role: NetworkRole): boolean {
+  if (device.mapsWeights !== true || device.precision !== 'float32') return false
+  return networkTarget({ ...device, precision: 'mixed' }, component, role).precision === 'mixed'
+}
+
 function dependsOnFile({ mapsWeights = false, precision }: DeviceTarget): boolean {
   return mapsWeights && precision !== 'float32'
 }
