@@ -73,6 +73,8 @@ export function createWorkerState(
     tensor: (handle) => ({ type: 'float32', dims: handle.dims, address: arena.addressOf(handle) }),
     async load(reference, { job, work } = {}) {
       const checkpoint = open(reference)
+      // Loading may take minutes and a copy of the files.
+      if (work) await host.checkFits(checkpoint, work)
       const lease = await host.acquire(checkpoint)
       try {
         if (work) await host.prepare(checkpoint, work)

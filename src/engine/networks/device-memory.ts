@@ -47,6 +47,12 @@ export interface DeviceMemory {
    * @throws SwiftdError OUT_OF_MEMORY with the numbers
    */
   take(need: Need): Promise<void>
+  /**
+   * Refuses what would not fit if nothing but `besides` were on the device.
+   * @param besides what has to be there with it, in bytes
+   * @throws SwiftdError OUT_OF_MEMORY with the numbers
+   */
+  checkFits(need: Need, besides: number): void
   /** Gives taken bytes back. */
   give(byteLength: number): void
   /** Lets a pool take part. @returns what ends that */
@@ -97,6 +103,10 @@ export function createDeviceMemory(device: string, limitBytes: number): DeviceMe
         await makeRoom(need)
         usedBytes += need.byteLength
       }),
+    checkFits({ byteLength, name, advice }, besides) {
+      const free = Math.max(0, limitBytes - besides)
+      if (byteLength > free) throw refusal({ device, limitBytes, name, byteLength, advice, free })
+    },
     give(byteLength) {
       usedBytes -= byteLength
     },

@@ -16,6 +16,8 @@ export interface ResidentModel extends Resident {
 /** The base models of one device: each stays while somebody uses it, and then until something else needs its memory. */
 export interface ModelCache {
   acquire(checkpoint: Checkpoint): Promise<Lease<BaseModel>>
+  /** Refuses work that does not fit beside its model alone, before the model is loaded. @throws SwiftdError OUT_OF_MEMORY */
+  checkFits(checkpoint: Checkpoint, work: ModelWork): Promise<void>
   prepare(checkpoint: Checkpoint, work: ModelWork): Promise<void>
   /** Loads a checkpoint and keeps it until `unload`. */
   keep(checkpoint: Checkpoint): Promise<BaseModel>
@@ -63,6 +65,12 @@ export function createModelCache(options: ModelCacheOptions): ModelCache {
 
   return {
     acquire,
+    async checkFits(checkpoint, work) {
+      const device = await target()
+      const byteLength = modelWork(checkpoint, work, device).reduce((sum, each) => sum + each.byteLength, 0)
+      const need = { ...workNeed(checkpoint, work, device), byteLength }
+      memory.checkFits(need, checkpointBytes(checkpoint, device))
+    },
     async prepare(checkpoint, work) {
       const device = await target()
       await workspaces.prepare(modelWork(checkpoint, work, device), workNeed(checkpoint, work, device))

@@ -58,6 +58,8 @@ export interface ModelHost {
   acquire(checkpoint: Checkpoint): Promise<Lease<BaseModel>>
   /** Makes sure that a model has the memory for what a job asks of it. @throws SwiftdError OUT_OF_MEMORY */
   prepare(checkpoint: Checkpoint, work: ModelWork): Promise<void>
+  /** Refuses work that does not fit beside its model alone, before the model is loaded. @throws SwiftdError OUT_OF_MEMORY */
+  checkFits(checkpoint: Checkpoint, work: ModelWork): Promise<void>
   /** The same as `acquire`, for programs with few models: it stays until `unload`. */
   load(checkpoint: Checkpoint): Promise<BaseModel>
   /** Ends what `load` began, and releases a checkpoint if nobody uses it; one that is not loaded is fine. */
@@ -107,6 +109,7 @@ export function openModelHost(options: ModelHostOptions): ModelHost {
     },
     models: () => models.entries(),
     acquire: (checkpoint) => models.acquire(checkpoint),
+    checkFits: (checkpoint, work) => models.checkFits(checkpoint, work),
     prepare: (checkpoint, work) => models.prepare(checkpoint, work),
     load: (checkpoint) => models.keep(checkpoint),
     unload: (path) => models.unload(path),

@@ -1,4 +1,4 @@
-import { cpSync, mkdtempSync, rmSync } from 'node:fs'
+import { cpSync, existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -155,6 +155,25 @@ describe('models on a device with little memory', () => {
     expect(host.memory).toEqual(before)
     await host.prepare(first, { pass: PASS })
     lease.end()
+  })
+
+  it('are not loaded for work that does not fit beside them, and no copy is made of their files', async () => {
+    const half = openCheckpoint(join(goldens, 'sd21/model'), { variant: 'fp16' })
+    const bytes = checkpointBytes(half, PORTABLE)
+    open(bytes + 1_000_000)
+    const large = { pass: [2, 4, 64, 64] }
+    await expect(host.checkFits(half, large)).rejects.toMatchObject({
+      code: 'OUT_OF_MEMORY',
+      message: expect.stringMatching(
+        /^Computing 512x512 pixels in a batch of 2 .* but 1(\.0)? MB of .* are free on cpu:0/,
+      ) as string,
+    })
+    expect([host.memory.usedBytes, existsSync(join(directory, 'float32'))]).toEqual([0, false])
+    // The same limit does for less; what else is on the device could go.
+    await host.checkFits(half, { pass: PASS })
+    await host.acquire(half)
+    await host.checkFits(half, { pass: PASS })
+    await expect(host.checkFits(half, large)).rejects.toMatchObject({ code: 'OUT_OF_MEMORY' })
   })
 
   it('are told to be kept in float16 where they do not fit and their files have that', async () => {
