@@ -39,9 +39,5 @@ export function toFloat32(g: GraphBuilder, value: Value): Value {
 
 /** A value of one type in another one; itself where they are the same. */
 export function convert(g: GraphBuilder, value: Value, from: ElementType, to: ElementType): Value {
-  return from === to ? value : cast(g, value, to)
-}
-
-function cast(g: GraphBuilder, value: Value, type: ElementType): Value {
-  return g.node('Cast', [value], { attributes: { to: DATA_TYPES[type] } })
+  return from === to ? value : g.node('Cast', [value], { attributes: { to: DATA_TYPES[to] } })
 }

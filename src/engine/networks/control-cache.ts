@@ -84,7 +84,7 @@ export function createControlCache(options: ControlCacheOptions): ControlCache {
       return residency.acquire(key, () => load(options, reference, () => residency.isHeld(key)), need)
     },
     async prepare({ path, component }, work) {
-      const advice = 'make the image smaller, or fewer at once'
+      const advice = (): string => 'make the image smaller, or fewer at once'
       await workspaces.prepare(controlNetWork(component, work, await graphs.target()), {
         name: `Work of the ControlNet ${path}`,
         advice,

@@ -7,8 +7,8 @@ export interface Need {
   readonly byteLength: number
   /** What needs it, as the begin of a sentence: `The ControlNet canny`. */
   readonly name: string
-  /** What a person can do where it does not fit, as the end of a sentence. @default to use less at once */
-  readonly advice?: string
+  /** Tells what a person can do where it does not fit, as the end of a sentence. @default to use less at once */
+  readonly advice?: () => string
 }
 
 /** Something that nobody uses: it may go to make room. */
@@ -122,7 +122,7 @@ interface Refusal {
   readonly limitBytes: number
   readonly name: string
   readonly byteLength: number
-  readonly advice: string | undefined
+  readonly advice: Need['advice']
   readonly free: number
 }
 
@@ -130,7 +130,7 @@ function refusal({ device, limitBytes, name, byteLength, advice, free }: Refusal
   const [needed, left, all] = [byteLength, free, limitBytes].map(formatBytes)
   const most = byteLength > limitBytes ? '; that is more than it has' : ''
   const numbers = `${name} needs ${needed}, but ${left} of ${all} are free on ${device}${most}`
-  return new SwiftdError('OUT_OF_MEMORY', `${numbers}: ${advice ?? DEFAULT_ADVICE}.`)
+  return new SwiftdError('OUT_OF_MEMORY', `${numbers}: ${advice?.() ?? DEFAULT_ADVICE}.`)
 }
 
 /** For what has no advice of its own. */

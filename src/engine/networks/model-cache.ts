@@ -1,6 +1,6 @@
 import type { Checkpoint } from '../weights/checkpoint.js'
 import type { BaseModel } from './base-model.js'
-import { DEFAULT_ADVICE, EVICTION_RANKS, type DeviceMemory } from './device-memory.js'
+import { DEFAULT_ADVICE, EVICTION_RANKS, type DeviceMemory, type Need } from './device-memory.js'
 import { modelGraphs, modelWork, type ModelWork } from './graph-work.js'
 import { couldBeMixed, type DeviceTarget } from './network-target.js'
 import { createResidency, type Lease, type Resident, type ResidentEntry } from './residency.js'
@@ -16,7 +16,7 @@ export interface ResidentModel extends Resident {
 /** The base models of one device: each stays while somebody uses it, and then until something else needs its memory. */
 export interface ModelCache {
   acquire(checkpoint: Checkpoint): Promise<Lease<BaseModel>>
-  /** Refuses work that does not fit beside its model alone, before the model is loaded. @throws SwiftdError OUT_OF_MEMORY */
+  /** Refuses work that does not fit beside its model alone, if the model is not loaded yet. @throws SwiftdError OUT_OF_MEMORY */
   checkFits(checkpoint: Checkpoint, work: ModelWork): Promise<void>
   prepare(checkpoint: Checkpoint, work: ModelWork): Promise<void>
   /** Loads a checkpoint and keeps it until `unload`. */
@@ -55,7 +55,7 @@ export function createModelCache(options: ModelCacheOptions): ModelCache {
     const name = `The model ${checkpoint.path}`
     const need = async () => {
       const device = await target()
-      const advice = `${DEFAULT_ADVICE}${mixedAdvice(checkpoint, device)}`
+      const advice = (): string => `${DEFAULT_ADVICE}${mixedAdvice(checkpoint, device)}`
       return { byteLength: checkpointBytes(checkpoint, device), name, advice }
     }
     const open = (): Promise<ResidentModel> => load(options, checkpoint, () => residency.isHeld(key))
@@ -66,6 +66,7 @@ export function createModelCache(options: ModelCacheOptions): ModelCache {
   return {
     acquire,
     async checkFits(checkpoint, work) {
+      if (residency.has(keyOf(checkpoint))) return
       const device = await target()
       const byteLength = modelWork(checkpoint, work, device).reduce((sum, each) => sum + each.byteLength, 0)
       const need = { ...workNeed(checkpoint, work, device), byteLength }
@@ -128,14 +129,14 @@ function workNeed(
   checkpoint: Checkpoint,
   { pass, decode, encode }: ModelWork,
   device: DeviceTarget,
-): { name: string; advice: string } {
+): Omit<Need, 'byteLength'> {
   const { path, vaeScale } = checkpoint
   const [rows, , height, width] = pass ?? decode ?? [1, 0, 0, 0]
   const [high, wide] = encode ? encode.slice(2) : [height * vaeScale, width * vaeScale]
   const batch = rows > 1 ? ` in a batch of ${rows}` : ''
   const name = `Computing ${wide}x${high} pixels${batch} with the model ${path}`
   const advice = 'make the image smaller, or fewer at once, or decode it in tiles (--vae-tiling on)'
-  return { name, advice: `${advice}${mixedAdvice(checkpoint, device)}` }
+  return { name, advice: () => `${advice}${mixedAdvice(checkpoint, device)}` }
 }
 
 /** What would halve the model's weights, where something would. */

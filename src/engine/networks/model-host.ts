@@ -58,7 +58,7 @@ export interface ModelHost {
   acquire(checkpoint: Checkpoint): Promise<Lease<BaseModel>>
   /** Makes sure that a model has the memory for what a job asks of it. @throws SwiftdError OUT_OF_MEMORY */
   prepare(checkpoint: Checkpoint, work: ModelWork): Promise<void>
-  /** Refuses work that does not fit beside its model alone, before the model is loaded. @throws SwiftdError OUT_OF_MEMORY */
+  /** Refuses work that does not fit beside its model alone, if the model is not loaded yet. @throws SwiftdError OUT_OF_MEMORY */
   checkFits(checkpoint: Checkpoint, work: ModelWork): Promise<void>
   /** The same as `acquire`, for programs with few models: it stays until `unload`. */
   load(checkpoint: Checkpoint): Promise<BaseModel>
