@@ -119,7 +119,7 @@ async function generateImages(
     tokenizers: await openTokenizers(checkpoint),
     stages,
     request: described,
-    addons: addonFiles(request),
+    addons: () => addonFiles(request),
     signal,
     onStep: stepReporter(job, createPreviews(job, checkpoint, description)),
     onPhase: (phase) => job.emit({ type: 'phase', phase }),

@@ -57,7 +57,7 @@ describe('a result with values that are no numbers', () => {
   it('is not explained any further once the job is cancelled', async () => {
     const explained = explainNotFinite(
       notFinite('The latents'),
-      { ingredients: [{ weightsPath: F32 }] },
+      () => ({ ingredients: [{ weightsPath: F32 }] }),
       AbortSignal.abort(),
     )
     await expect(explained).rejects.toMatchObject({ code: 'CANCELLED' })

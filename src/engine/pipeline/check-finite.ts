@@ -24,7 +24,7 @@ export interface Suspects {
  * @throws SwiftdError INVALID_WEIGHTS that names the tensor; NOT_FINITE if all weights are numbers
  */
 export async function checkFinite(what: string, values: Float32Array, suspects: Suspects): Promise<void> {
-  if (!allFinite(values)) await explainNotFinite(notFinite(what), suspects)
+  if (!allFinite(values)) await explainNotFinite(notFinite(what), () => suspects)
 }
 
 const OTHERWISE = 'try a lower guidance scale, a weaker LoRA or another scheduler'
@@ -45,15 +45,17 @@ export function autoencoderOf({ vae }: Checkpoint, { halfPrecision = false }: Pi
 
 /**
  * Finds the cause of an error NOT_FINITE in the weights; throws any other error as it is.
+ * @param suspectsOf is asked for NOT_FINITE only
  * @throws SwiftdError INVALID_WEIGHTS that names the tensor; NOT_FINITE with what may help if all weights are numbers;
  * CANCELLED when `signal` aborts
  */
 export async function explainNotFinite(
   error: unknown,
-  { ingredients, halfPrecision }: Suspects,
+  suspectsOf: () => Suspects,
   signal?: AbortSignal,
 ): Promise<never> {
   if (!isSwiftdError(error) || error.code !== 'NOT_FINITE') throw error
+  const { ingredients, halfPrecision } = suspectsOf()
   await refuseDamaged(
     ingredients.map(({ weightsPath }) => weightsPath),
     signal,

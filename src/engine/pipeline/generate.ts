@@ -19,8 +19,8 @@ export interface GenerateInputs {
   readonly tokenizers: readonly ClipTokenizer[]
   readonly stages: Stages
   readonly request: GenerateRequest
-  /** Files of the request's LoRAs and ControlNets: where a result is no number, the cause is looked for there as well. */
-  readonly addons?: readonly Ingredient[]
+  /** Finds the files of the request's LoRAs and ControlNets: where a result is no number, the cause is looked for there as well. */
+  readonly addons?: () => readonly Ingredient[]
   readonly signal?: AbortSignal
   readonly onStep?: DenoiseOptions['onStep']
   /** Told what a person should know, such as that the end of a prompt was left out. */
@@ -82,8 +82,11 @@ export async function generate(inputs: GenerateInputs): Promise<GenerateResult> 
     }
     const options = { signal, onStep }
     const latents = await stages.denoise(plan, options).catch((error: unknown) => {
-      const ingredients = [checkpoint.unet, ...checkpoint.textEncoders, ...(inputs.addons ?? [])]
-      return explainNotFinite(error, { ingredients, halfPrecision: stages.halfPrecision }, signal)
+      const suspectsOf = () => ({
+        ingredients: [checkpoint.unet, ...checkpoint.textEncoders, ...(inputs.addons?.() ?? [])],
+        halfPrecision: stages.halfPrecision,
+      })
+      return explainNotFinite(error, suspectsOf, signal)
     })
 
     onPhase?.('decoding')
